@@ -124,10 +124,10 @@ def network_signals(
 
 # %% ../nbs/01_synth.ipynb #1d0764cf
 def _motion(rng, image, mask, T):
-    "A few sudden displacements of up to 1.5 mm: displacement × the image's gradient, (T, V)."
+    "A few sudden displacements of up to 0.5 mm (where studies begin to discard frames): displacement × the image's gradient, (T, V)."
     edges = np.stack([g[mask] for g in np.gradient(image)])/8   # (3, V), change per mm
     move = np.zeros((T, 3))
-    for t in rng.choice(T, rng.poisson(1.5)): move[t] = rng.uniform(-1.5, 1.5, 3)
+    for t in rng.choice(T, rng.poisson(1.5)): move[t] = rng.uniform(-.5, .5, 3)
     return (move @ edges).astype(np.float32)
 
 @lru_cache
