@@ -84,6 +84,7 @@ def _common_mask(runs):
         mask |= run.mask
     return mask
 
+# %% ../nbs/06_data.ipynb #0cd9c921
 def _columns(run, mask):
     "Where the run's voxels stand among those of `mask`: all of them (a slice), or an index."
     own = np.asarray(run.mask, dtype=bool)
@@ -157,6 +158,7 @@ def _by_subject(runs):
     if not isinstance(runs, Mapping): runs = {s: [r for r in runs if r.subject == s] for s in dict.fromkeys(r.subject for r in runs)}
     return {s: list(r) if isinstance(r, (list, tuple)) else [r] for s, r in runs.items()}
 
+# %% ../nbs/06_data.ipynb #745f5c39
 def _sides(runs, table, split, n_frames, short):
     "train/valid → [(subject in the table, run), ...]; and the split's subjects without a scan."
     if not len(match_subjects(runs, table.index)):

@@ -49,6 +49,7 @@ def accuracy(y, p):
     "Share of subjects whose class was said right."
     tn, fp, fn, tp = _counts(y, p); return (tn + tp) / (tn + fp + fn + tp)
 
+# %% ../nbs/17_evaluate.ipynb #c8369a3c
 def precision(y, p):
     "Of those called class 1, the share that is."
     tn, fp, fn, tp = _counts(y, p); return _ratio(tp, tp + fp)
@@ -61,6 +62,7 @@ def f1(y, p):
     "Harmonic mean of precision and recall."
     tn, fp, fn, tp = _counts(y, p); return _ratio(2 * tp, 2 * tp + fp + fn)
 
+# %% ../nbs/17_evaluate.ipynb #299f9277
 def balanced_accuracy(y, p):
     "Mean of the two classes' recalls: 0.5 for a model that always says the same. Undefined (NaN) when a class is absent."
     tn, fp, fn, tp = _counts(y, p)
@@ -83,6 +85,7 @@ def mae(y, p):
     "Mean absolute error."
     return np.abs(np.asarray(y) - p).mean(-1)
 
+# %% ../nbs/17_evaluate.ipynb #51b3058f
 def r2(y, p):
     "Coefficient of determination; 0 is what the mean of `y` scores, below 0 is worse than that. NaN when `y` is constant."
     y = np.asarray(y, dtype=float); total = ((y - y.mean(-1, keepdims=True))**2).sum(-1)
@@ -111,6 +114,7 @@ def _checked(y, p, task):
         if len(found) < 2: raise InputError(f'All {len(y)} subjects have label {int(found[0])}; AUROC needs both classes. Evaluate on a split with both.')
     return y, p
 
+# %% ../nbs/17_evaluate.ipynb #99fc4f22
 def classification_metrics(
     y:np.ndarray, # True labels 0/1, (n,)
     p:np.ndarray, # Probabilities of class 1, (n,)
@@ -133,6 +137,7 @@ def _in_chunks(fn, make, n, size, limit=1_000_000):
     rows = max(1, limit // size)
     return np.concatenate([np.atleast_1d(fn(*make(min(rows, n - i)))) for i in range(0, n, rows)])
 
+# %% ../nbs/17_evaluate.ipynb #8baaf45a
 def bootstrap_ci(
     fn:Callable,     # A metric over the last axis, such as `auroc`
     y:np.ndarray,    # Targets, (n,)
@@ -177,6 +182,7 @@ def _aligned(predictions, table, task, target):
     if column not in predictions: raise InputError(f'The predictions have no column {column!r}, which {task} needs. They have: {", ".join(map(str, predictions.columns))}.')
     return _checked(table.loc[predictions.index].to_numpy(), predictions[column].to_numpy(), task)
 
+# %% ../nbs/17_evaluate.ipynb #91daf05f
 def evaluate(
     predictions:pd.DataFrame, # What `predict` returns: index subject
     table:pd.DataFrame|pd.Series|Mapping, # Targets by subject; a table's first column unless `target` is given
@@ -207,6 +213,7 @@ class _Frozen:
         for c in reversed(self.contexts): c.__exit__(*exc)
         for m, mode in self.modes: m.training = mode
 
+# %% ../nbs/17_evaluate.ipynb #842bda48
 def run_windows(
     run:Run,          # An opened run
     n_frames:int,     # Frames of a window, T
@@ -220,6 +227,7 @@ def run_windows(
     for i in range(0, len(starts), batch_size):
         yield torch.from_numpy(np.stack([run.window(s, n_frames) for s in starts[i:i + batch_size]])).float()   # (b, T, V)
 
+# %% ../nbs/17_evaluate.ipynb #bc89ca56
 def _outputs(model, run, fn, windows, batch_size, device):
     "`fn` of every window of a run, (windows, K) float32 on the CPU."
     unpack = Unpack(run.mask, run.background).to(device)
@@ -240,6 +248,7 @@ def fingerprint_difference(
     keys = dict.fromkeys([*expected, *found])
     return {k: (expected.get(k), found.get(k)) for k in keys if not _same(expected.get(k), found.get(k))}
 
+# %% ../nbs/17_evaluate.ipynb #ed2a5e7e
 def check_fingerprint(
     model:nn.Module, # With a `fingerprint`, as `BrainMT.from_pretrained` returns it
     run:Run,         # An opened run
@@ -261,6 +270,7 @@ def _recipe(fingerprint, path, space=None, tr=None):
     if mask not in (*MASKS, 'auto'): raise InputError(f'{path}: the model was trained with the mask file {mask}, which it does not carry. Preprocess the scan with this mask and give the store.')
     return PreprocessConfig(mask=mask, space=space, tr=tr, **kept)
 
+# %% ../nbs/17_evaluate.ipynb #ac115959
 def _each_run(runs, fingerprint, **words):
     "Yield (subject, Run), one at a time, from a Run, a list, a dict, a store folder, a BIDS folder or a file."
     if isinstance(runs, Run): runs = [runs]
@@ -283,6 +293,7 @@ def _loaded(model_or_path, device):
     device = torch.device(device) if device else next((p.device for p in model.parameters()), torch.device('cpu'))
     return model.to(device), device
 
+# %% ../nbs/17_evaluate.ipynb #82bca1c5
 def _collect(model_or_path, runs, fn_name, windows, device, batch_size, check, **words):
     "subject -> outputs of all its windows (w, K)."
     model, device = _loaded(model_or_path, device); found = {}
@@ -293,6 +304,7 @@ def _collect(model_or_path, runs, fn_name, windows, device, batch_size, check, *
     if not found: raise InputError('There is no run to predict. Give at least one run, or a folder that holds some.')
     return model, {s: np.concatenate(o) for s, o in found.items()}
 
+# %% ../nbs/17_evaluate.ipynb #0d320f3e
 def predict(
     model_or_path:nn.Module|str|os.PathLike, # A model, or a folder that `save_pretrained` wrote
     runs:Run|list|Mapping|str|os.PathLike,   # Run(s), dict subject -> runs, store folder, BIDS folder, or NIfTI path(s)
@@ -317,6 +329,7 @@ def predict(
     rows['windows'] = [len(o) for o in found.values()]
     return rows
 
+# %% ../nbs/17_evaluate.ipynb #9bcaba11
 def embed(
     model_or_path:nn.Module|str|os.PathLike, # As in `predict`
     runs:Run|list|Mapping|str|os.PathLike,   # As in `predict`

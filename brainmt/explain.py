@@ -25,32 +25,41 @@ from .store import Run
 from .evaluate import auroc, run_windows, _each_run
 
 # %% ../nbs/19_explain.ipynb #2b8e8934
-def _unbatched(model):
-    "The parameters' flags and every module's mode, so that explaining leaves no trace."
-    return [(p, p.requires_grad) for p in model.parameters()], [(m, m.training) for m in model.modules()]
+def _path_sum(model, x, start, target, steps, allowed, max_steps, batch_size):
+    "Shares of x − start, halving each piece of the path whose sum misses its own change by more than `allowed` (b,)."
+    captum, point = IntegratedGradients(model), lambda alpha: start + alpha * (x - start)
+    total, used, pieces = torch.zeros_like(x), 0, [(0., 1.)]
+    while pieces:
+        a, b = pieces.pop()
+        part = captum.attribute(point(b), point(a), target=target, n_steps=steps, internal_batch_size=max(batch_size, len(x))).detach()
+        with torch.no_grad(): change = (model(point(b)) - model(point(a)))[:, target].double()   # (b,)
+        used += steps; exact = (part.double().flatten(1).sum(1) - change).abs() <= allowed
+        if exact.all() or used + steps * (len(pieces) + 2) > max_steps: total += part
+        else: pieces += [((a + b) / 2, b), (a, (a + b) / 2)]
+    return total
 
+# %% ../nbs/19_explain.ipynb #a8d074b0
 def integrated_gradients(
     model:nn.Module,        # Anything differentiable: `x` -> (b, K)
     x:Tensor,               # Input of the model, (b, …)
     target:int=0,           # Output to explain, of K
-    steps:int=16,           # Points of the path to begin with; an untrained BrainMT needs 8 to 16
+    steps:int=8,            # Points on each piece of the path; enough for an untrained BrainMT in one or two pieces
     baseline:float|Tensor=0., # Where the path starts: 0 is each voxel's mean after voxelwise normalisation
-    tolerance:float=.01,    # Largest gap of completeness that is accepted, as a share of f(x) − f(baseline)
-    max_steps:int=256,      # Doubling stops here; the gap is returned, so the caller sees what was reached
+    tolerance:float=.01,    # Gap of completeness to reach, as a share of f(x) − f(baseline)
+    max_steps:int=512,      # All points together; the gap is returned, so the caller sees what was reached
     batch_size:int=8,       # Points evaluated at once: this bounds the memory
+    floor:float=.1,         # A smaller change of the output than this (in logits) counts as this: nothing was said, nothing to share out
 )->tuple[Tensor, Tensor]: # Attributions like `x`; gap of completeness, (b,)
-    "Integrated gradients with the gap |Σ IG − (f(x) − f(baseline))| / |f(x) − f(baseline)|. Sundararajan et al. 2017, eq. 1; computed by captum."
-    flags, modes = _unbatched(model)
+    "Integrated gradients with the gap |Σ IG − (f(x) − f(baseline))| / |f(x) − f(baseline)|. Sundararajan et al. 2017, eq. 1; pieces computed by captum."
+    flags, modes = [(p, p.requires_grad) for p in model.parameters()], [(m, m.training) for m in model.modules()]
     try:
         model.eval()
         for p, _ in flags: p.requires_grad_(False)   # only the input's gradient is needed
         x = x.detach(); start = torch.as_tensor(baseline, dtype=x.dtype, device=x.device).expand_as(x)
         with torch.no_grad(): change = (model(x) - model(start))[:, target].double()   # (b,)
-        while True:
-            shares = IntegratedGradients(model).attribute(x, start, target=target, n_steps=steps, internal_batch_size=max(batch_size, len(x))).detach()
-            gap = (shares.double().flatten(1).sum(1) - change).abs() / change.abs().clamp_min(1e-6)
-            if gap.max() <= tolerance or steps * 2 > max_steps: return shares, gap
-            steps *= 2
+        size = change.abs().clamp_min(floor)
+        shares = _path_sum(model, x, start, target, steps, tolerance * size / 4, max_steps, batch_size)
+        return shares, (shares.double().flatten(1).sum(1) - change).abs() / size
     finally:
         for p, flag in flags: p.requires_grad_(flag)
         for m, mode in modes: m.training = mode
@@ -70,6 +79,7 @@ class Attribution:
     def __repr__(self): return (f'Attribution: map {self.map.shape}, {int(self.mask.sum())} voxels, {len(self.curve)} frames, '
                                 f'{self.n_subjects} subject(s), shares add up within {self.completeness:.2%}')
 
+# %% ../nbs/19_explain.ipynb #327b829d
 def save_map(
     map:np.ndarray,         # (X, Y, Z)
     mask:np.ndarray,        # (X, Y, Z) bool; outside is written as 0
@@ -91,7 +101,7 @@ def attribute(
     windows:int=1,        # Evenly spaced windows of each run
     target:int=0,         # Output to explain
     n_frames:int|None=None, # Frames of a window; the model's own by default
-    steps:int=16, tolerance:float=.01, max_steps:int=256, batch_size:int=8, # As in `integrated_gradients`
+    steps:int=8, tolerance:float=.01, max_steps:int=512, batch_size:int=8, # As in `integrated_gradients`
 )->Attribution:
     "Mean absolute integrated gradients of runs over time, windows and subjects. Raises `InputError` when grids differ or there is no run."
     n_frames = n_frames or model.config.num_frames
@@ -110,6 +120,7 @@ def attribute(
     if not gaps: raise InputError('There is no run to explain. Give at least one run, or a store folder that holds some.')
     return Attribution(total / len(gaps), when / len(gaps), mask, affine, max(gaps), len(subjects))
 
+# %% ../nbs/19_explain.ipynb #8e134d14
 def attribution_map(
     model:nn.Module, # As in `attribute`
     runs:Run|list|Mapping|str|os.PathLike, # As in `predict`
@@ -146,6 +157,7 @@ def control_map(
         total = total + found.map / (found.map[found.mask].mean() * n_models)
     return total
 
+# %% ../nbs/19_explain.ipynb #a47dfd45
 def relative_map(
     map:np.ndarray,     # (X, Y, Z)
     control:np.ndarray, # (X, Y, Z) from `control_map`

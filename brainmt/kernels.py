@@ -9,7 +9,7 @@ __all__ = ['Backend', 'register_backend', 'available_backends', 'choose_backend'
 # Example:
 #     import torch
 #     from brainmt.kernels import available_backends, selective_scan
-#     available_backends('cpu')                                             # ['torch', 'reference'], fastest first
+#     available_backends('cpu')                                             # ['numba', 'torch', 'reference'], fastest first
 #     u, B = torch.randn(2, 100, 8), torch.randn(2, 100, 4)
 #     y = selective_scan(u, u, -torch.rand(8, 4), B, B, backend='torch')    # (2, 100, 8)
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from .core import InputError
 from .scan import selective_scan_chunked, selective_scan_ref
+from .scan_cpu import selective_scan_numba, why_not as numba_why_not
 
 # %% ../nbs/11_kernels.ipynb #4ab987f8
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def register_backend(
     "Make `backend` known to `selective_scan`."
     _BACKENDS[backend.name] = backend
 
+register_backend(Backend('numba', selective_scan_numba, rank=10, why_not=numba_why_not))
 register_backend(Backend('torch', selective_scan_chunked, rank=50))
 register_backend(Backend('reference', selective_scan_ref, rank=100))
 
@@ -83,7 +85,7 @@ def selective_scan(
     delta_bias:Tensor|None=None,   # Added to delta before the softplus, (d,)
     delta_softplus:bool=True,      # Make delta positive; False when it is already
     reverse:bool=False,            # Run from the last token to the first
-    backend:str|None=None,         # 'reference', 'torch'; None: BRAINMT_BACKEND, else the fastest on this device
+    backend:str|None=None,         # 'numba', 'torch', 'reference'; None: BRAINMT_BACKEND, else the fastest on this device
 )->Tensor: # y, (b, l, d)
     "The selective scan by the fastest backend that runs here. Raises `InputError` naming the argument, the shape it has and the shape it needs."
     if not isinstance(u, Tensor) or u.ndim != 3 or 0 in u.shape:

@@ -37,6 +37,7 @@ class BrainMTConfig:
     stem_strides:tuple[int, ...]=(2, 2)       # A patch every 4 voxels = 8 mm, twice the usual smoothing
     stage_widths:tuple[int, ...]=(256, 512)   # Doubled at each halving; the last is the token's width. () for none
     stage_strides:tuple[int, ...]=(2, 2)      # Ends at 6×7×6 = 252 tokens: few enough to read 200 frames of them
+    conv_blocks:bool=True                     # False: stages only downsample; a 40 mm patch of a coarse grid has mixed its neighbourhood already
     num_frames:int=200                        # Positions in time; a scan may be shorter, not longer
     n_mamba:int=12                            # Layers that read the whole sequence; the paper's depth
     n_attention:int=8                         # Transformer blocks after them; the paper's depth
@@ -54,6 +55,7 @@ class BrainMTConfig:
     num_outputs:int=1                         # One logit or one score; more for classes or several targets
     background:str='minimum'                  # What fills the voxels outside the brain, as in the released preprocessing
     frames_per_chunk:int|None=None            # Frames that pass the CNN together; None: what fits 256 MB. Changes no result
+    start:str='paper'                         # How fresh weights are drawn; 'small_data': second-order features in time are loud from the first step
     recompute:bool=False                      # True: the CNN's inner values are computed twice in training instead of kept
 
     def __post_init__(self):
@@ -61,6 +63,7 @@ class BrainMTConfig:
             if isinstance(getattr(self, f.name), list): object.__setattr__(self, f.name, tuple(getattr(self, f.name)))   # JSON has no tuples
         if self.scope not in SCOPES: raise InputError(f'scope={self.scope!r}: expected one of {SCOPES}.')
         if self.d_model % self.n_heads: raise InputError(f'n_heads={self.n_heads} does not divide the token width {self.d_model}. Choose a number of heads that does.')
+        if self.start not in ('paper', 'small_data'): raise InputError(f"start={self.start!r}: expected 'paper' or 'small_data'.")
         for name in ('num_frames', 'num_outputs'):
             if getattr(self, name) < 1: raise InputError(f'{name}={getattr(self, name)}: expected at least 1.')
         self.grid   # raises when the strides use up the volume
@@ -77,8 +80,8 @@ PRESETS = {
     'paper': BrainMTConfig(),
     'released': BrainMTConfig(bidirectional=False, shared_mlp=True, final_norm=False),
     'small': BrainMTConfig(volume=(46, 55, 46), stem_widths=(32, 64), stage_widths=(128, 192), num_frames=100, n_mamba=6, n_attention=4, n_heads=3),
-    'tiny': BrainMTConfig(volume=(20, 24, 20), stem_widths=(8,), stem_strides=(4,), stage_widths=(16,), stage_strides=(3,),
-                          num_frames=48, n_mamba=2, n_attention=1, n_heads=2),
+    'tiny': BrainMTConfig(volume=(20, 24, 20), stem_widths=(8,), stem_strides=(4,), stage_widths=(16,), stage_strides=(3,), conv_blocks=False,
+                          num_frames=48, n_mamba=2, n_attention=1, n_heads=2, drop_path=0., start='small_data'),
 }
 
 # %% ../nbs/14_model.ipynb #a3719492
@@ -119,7 +122,7 @@ class BrainMT(nn.Module, PyTorchModelHubMixin, library_name='brainmt', license='
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + c.n_tokens, d))
         self.temporal_pos_embedding = nn.Parameter(torch.zeros(1, c.num_frames, d))
         if c.shared_mlp: self.norm = nn.LayerNorm(d, eps=1e-5)
-        cnn = frame_layers(c.stem_widths, c.stem_strides, c.stage_widths, c.stage_strides)
+        cnn = frame_layers(c.stem_widths, c.stem_strides, c.stage_widths, c.stage_strides, conv_blocks=c.conv_blocks)
         for name, layer in cnn.items(): self.add_module(name, layer)
         self._cnn = list(cnn)
         self.head = nn.Linear(d, c.num_outputs)
@@ -142,6 +145,7 @@ class BrainMT(nn.Module, PyTorchModelHubMixin, library_name='brainmt', license='
         # Positions, CLS and head start small; the Mamba layers keep their own initialisation (zeroing dt's bias would cut their memory)
         for p in (self.cls_token, self.pos_embed, self.temporal_pos_embedding, self.head.weight): nn.init.trunc_normal_(p, std=0.02)
         nn.init.zeros_(self.head.bias)
+        if self.config.start == 'small_data': self._start_loud()
 
     def forward_features(self,
         x:Tensor, # (b, t, 1, X, Y, Z)
@@ -154,6 +158,21 @@ class BrainMT(nn.Module, PyTorchModelHubMixin, library_name='brainmt', license='
     )->Tensor: # (b, num_outputs): logits or standardised scores
         "One prediction for each scan. Raises `InputError` when the frames have another size or are too many."
         return self.head(self.forward_features(x))
+
+# %% ../nbs/14_model.ipynb #2cdc6d32
+@patch
+def _start_loud(self:BrainMT):
+    "Fresh weights for a hundred scans: what time shows (products of signals a few frames apart) outweighs what single frames show."
+    first, last = self.patch_embed.conv_down[0].weight, getattr(self, self._cnn[-1])
+    with torch.no_grad():
+        first += .05*torch.randn(len(first), 1, 1, 1, 1)                           # patches begin as averages: signal adds up, voxel noise does not
+        if self._cnn[-1] != 'patch_embed': last.reduction[0].weight *= .01         # the residual stream is what the mixers write, not the tokens
+        for layer in self.layers: layer.mixer.in_proj.weight *= 2                  # inputs of the gate large enough to multiply
+        for block in self.blocks:                                                  # CLS hears the tokens' average above its own voice
+            attn = getattr(block, 'attn', block)
+            attn.qkv.weight[-self.config.d_model:] *= 3; attn.proj.weight *= 3
+        self.temporal_pos_embedding.zero_()
+    self.head.reset_parameters()
 
 # %% ../nbs/14_model.ipynb #506f723d
 @patch
@@ -237,9 +256,9 @@ def shape_table(self:BrainMT)->list[tuple[str, tuple[int, ...], int]]: # (stage,
     "What each stage gives out and how many parameters it has."
     c, count = self.config, lambda *names: sum(p.numel() for n, p in self.named_parameters() if n.split('.')[0] in names)
     t, length, rows = c.num_frames, 1 + c.n_tokens*c.num_frames, [('input', (c.num_frames, 1, *c.volume), 0)]
-    for i, name in enumerate(self._cnn):
-        n_stages = (i + 1)//2   # conv_block0 → 1, downsample0 → 1, …
-        done = n_stages if name.startswith('downsample') else max(0, (i - 1)//2)
+    done = 0   # stages passed: a downsampling ends one
+    for name in self._cnn:
+        done += name.startswith('downsample')
         width = (c.stem_widths[-1], *c.stage_widths)[done]
         rows.append((name, (t, width, *token_grid(c.volume, (*c.stem_strides, *c.stage_strides[:done]))), count(name)))
     rows.append(('CLS and positions', (length, c.d_model), count('cls_token', 'pos_embed', 'temporal_pos_embedding')))

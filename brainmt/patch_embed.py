@@ -117,6 +117,7 @@ def frame_layers(
     stage_widths:Sequence[int]=(256, 512),  # Channels after each stage; `()` for none: tokens come straight from the stem
     stage_strides:Sequence[int]=(2, 2),     # One for each stage
     in_channels:int=1,                      # BOLD has one value per voxel
+    conv_blocks:bool=True,                  # A `ConvBlock` before each downsampling; False on coarse grids, where a patch has seen its neighbours already
 )->dict[str, nn.Module]: # In the order in which a frame passes them
     "The layers a frame goes through, under the names they have in the released checkpoints."
     for what, widths, strides in (('stem', stem_widths, stem_strides), ('stage', stage_widths, stage_strides)):
@@ -124,7 +125,8 @@ def frame_layers(
     if not stem_widths: raise InputError('stem_widths=(): the stem needs at least one convolution. Give for example stem_widths=(16,), stem_strides=(4,).')
     layers, widths = {'patch_embed': Stem(stem_widths, stem_strides, in_channels)}, [stem_widths[-1], *stage_widths]
     for i, (c_in, c_out, stride) in enumerate(zip(widths, widths[1:], stage_strides)):
-        layers |= {f'conv_block{i}': ConvBlock(c_in), f'downsample{i}': Downsample(c_in, c_out, stride)}
+        if conv_blocks: layers[f'conv_block{i}'] = ConvBlock(c_in)
+        layers[f'downsample{i}'] = Downsample(c_in, c_out, stride)
     return layers
 
 # %% ../nbs/07_patch_embed.ipynb #91bee4d5

@@ -95,6 +95,7 @@ def _read_parquet(path):
     except ImportError:
         raise InputError(f'{path}: reading Parquet needs pyarrow. Install it (pip install pyarrow), or export the table as CSV.') from None
 
+# %% ../nbs/05_phenotype.ipynb #8f9d3da4
 def _read_cells(path):
     "All cells of a table as text; missing cells as ''."
     path = existing_path(path, 'phenotype table')
@@ -119,6 +120,7 @@ def _candidates(columns, name):
     field_re = re.compile(rf'(?:f\.|p|x|n_)?{re.escape(name)}(?:[-_.]i?(?P<visit>\d+))?(?:[._]a?\d+)?')
     return same or ([c for c in columns if field_re.fullmatch(c)] if name.isdigit() else [])
 
+# %% ../nbs/05_phenotype.ipynb #1ae22a4d
 def _find_column(columns, name, path):
     "The one column that `name` means. Raises `InputError` with the nearest names when there is none, or with all when there are several."
     found = next((c for alias in (name, *_ALIASES.get(name.lower(), ())) if (c := _candidates(columns, alias))), [])
@@ -140,6 +142,7 @@ def _by_labels(cells, labels, name, path):
                                  "Say what it means with labels={...}, or that it is missing with missing=[...].")
     return cells.map(labels).astype(float)
 
+# %% ../nbs/05_phenotype.ipynb #e4de61b1
 def _numbers(cells, name, path):
     values = pd.to_numeric(cells, errors='coerce').astype(float)
     bad = cells[~np.isfinite(values)]
@@ -157,6 +160,7 @@ def _sorted_classes(cells, name, path):
         raise InputError(f'{path}: column {name!r} has {len(distinct)} different values such as {distinct[:3]}: neither numbers nor classes.')
     return {c: float(i) for i, c in enumerate(distinct)}
 
+# %% ../nbs/05_phenotype.ipynb #6ea9c53c
 def _encode(cells, name, column, path, kind=None, labels=None):
     "Numbers, kind and class names of one column of text cells without missing ones."
     lower, n_different = cells.str.lower(), cells.nunique()
@@ -290,6 +294,7 @@ def _group_of(subjects, groups):
     if lost: raise InputError(f'groups: no group for subject {lost[0]!r} ({len(lost)} of {len(subjects)} subjects). Give each its family or site.')
     return {s: group_of[s] for s in subjects}
 
+# %% ../nbs/05_phenotype.ipynb #853d6bed
 def _majority(group_of, label):
     "group → its most frequent label."
     votes = {}
@@ -332,6 +337,7 @@ def _refuse_shared(sides, key_of, what):
                 if other != side: raise InputError(f'leak: {what(k)} is on two sides: {first!r} in {other} and {s!r} in {side}. '
                                                    'Make the split again with make_split(..., groups=...).')
 
+# %% ../nbs/05_phenotype.ipynb #0a51a78f
 def _scan_key(run):
     "A checksum over the first, middle and last frame."
     return hashlib.sha256(b''.join(np.ascontiguousarray(run.window(t, 1)).tobytes() for t in (0, run.n_frames//2, run.n_frames - 1))).hexdigest()[:12]

@@ -33,6 +33,7 @@ def _figure(width, height):
 
 def _epochs(history): return history['epoch'].to_numpy() if 'epoch' in history else np.arange(len(history))
 
+# %% ../nbs/20_report.ipynb #4661e820
 @mpl.rc_context(_STYLE)
 def plot_learning_curve(
     history:pd.DataFrame, # Columns epoch, train_loss, valid_loss
@@ -46,6 +47,7 @@ def plot_learning_curve(
     ax.set(xlabel='epoch', ylabel='loss'); ax.legend()
     return fig
 
+# %% ../nbs/20_report.ipynb #8c50ea74
 @mpl.rc_context(_STYLE)
 def plot_metric_curve(
     history:pd.DataFrame, # Columns epoch and one per metric; losses, times and learning rates are left out
@@ -76,6 +78,7 @@ def plot_roc(
     ax.set(xlabel='false positive rate', ylabel='true positive rate', xlim=(-.01, 1.01), ylim=(-.01, 1.01), aspect='equal'); ax.legend(loc='lower right')
     return fig
 
+# %% ../nbs/20_report.ipynb #8efaa018
 @mpl.rc_context(_STYLE)
 def plot_confusion(
     counts:np.ndarray,    # (2, 2): rows truth, columns said
@@ -103,6 +106,7 @@ def plot_scatter(
     ax.set(xlabel=f'true {unit}', ylabel=f'predicted {unit}', xlim=(low - pad, high + pad), ylim=(low - pad, high + pad), aspect='equal')
     return fig
 
+# %% ../nbs/20_report.ipynb #e378527b
 @mpl.rc_context(_STYLE)
 def plot_intervals(
     rows:Mapping,   # name -> dict(value, low, high)
@@ -149,6 +153,7 @@ def _p(p): return 'p < 0.001' if p < .001 else f'p = {p:.3f}'
 
 def _above(entry, chance): return entry.get('low', -np.inf) > chance and entry.get('p', 0) < .05
 
+# %% ../nbs/20_report.ipynb #6f5c5bee
 def verdict(
     metrics:Mapping,                 # What `evaluate` returns
     task:str='classification',       # Or 'regression'
@@ -185,14 +190,15 @@ section{background:#fff;border:1px solid var(--line);border-radius:10px;padding:
 .verdict p{padding:.1rem 0 .1rem .8rem;border-left:4px solid var(--open);margin:.6rem 0}
 .verdict p.good{border-color:var(--good)} .verdict p.bad{border-color:var(--bad)} .verdict p:first-of-type{font-size:1.1rem;font-weight:600}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(17rem,100%),1fr));gap:1rem 2rem;align-items:start}
-figure{margin:0} img{display:block;max-width:100%;height:auto;margin:0 auto} figcaption{color:var(--soft);font-size:.85rem;margin-top:.35rem}
+figure{margin:0 0 .6rem} img{display:block;max-width:100%;height:auto;margin:0 auto} figcaption{color:var(--soft);font-size:.85rem;margin-top:.35rem}
 .wide{overflow-x:auto} table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:.35rem .75rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 .facts th,.facts td{overflow-wrap:anywhere} .facts th{width:45%} small{display:block;color:var(--soft);font-weight:400;font-size:.8rem} small:empty{display:none}
 th{font-weight:600;color:var(--soft)} td.n,th.n{text-align:right;white-space:nowrap;padding-right:.25rem;padding-left:.75rem} tr:last-child td{border-bottom:0}
-summary{cursor:pointer;font-weight:600} details>.wide{margin-top:.6rem;max-height:26rem;overflow:auto} code{font-size:.85em;overflow-wrap:anywhere}
+details{margin-top:.9rem} summary{cursor:pointer;font-weight:600} details>.wide{margin-top:.6rem;max-height:26rem;overflow:auto} code{font-size:.85em;overflow-wrap:anywhere}
 .bar{height:.5rem;border-radius:3px;background:var(--blue);opacity:.55;min-width:2px} td.b{width:35%;vertical-align:middle}
 footer{color:var(--soft);font-size:.85rem;margin-top:1.5rem}
+@media (max-width:30rem){section{padding:.9rem .85rem} table{font-size:.82rem} td.n,th.n{padding-left:.35rem} small{font-size:.72rem} th.n{white-space:normal}}
 @media print{body{background:#fff}section{break-inside:avoid;border:0;padding:.5rem 0}}
 '''
 
@@ -279,6 +285,7 @@ def _figures(results):
     if found.get('nifti'): figures['glass_brain'] = plot_glass_brain(found['nifti'])
     return {k: fig for k, fig in figures.items() if fig is not None}
 
+# %% ../nbs/20_report.ipynb #5166a7cc
 def _png(figure, dpi=130):
     buffer = io.BytesIO(); figure.savefig(buffer, format='png', dpi=dpi, facecolor='white'); return buffer.getvalue()
 
@@ -292,6 +299,7 @@ def _metric_rows(metrics, null):
         yield dict(name=_words(name), value=_number(e['value']), interval=interval(e), p=_p(e['p']).removeprefix('p = ').removeprefix('p ') if 'p' in e else '–',
                    null=_number(control['value']) if control else '–', null_interval=interval(control))
 
+# %% ../nbs/20_report.ipynb #397f8116
 def _view(r, images):
     "Everything the template needs, as text and lists of text."
     task, metrics, null, found, p = r['task'], r.get('metrics') or {}, r.get('null_metrics') or {}, r.get('attribution') or {}, r.get('predictions')
@@ -311,6 +319,7 @@ def _page(results, images):
     "The page as text."
     return jinja2.Environment(autoescape=True, trim_blocks=True).from_string(_PAGE).render(_view(results, images))
 
+# %% ../nbs/20_report.ipynb #e1a3cb20
 def write_report(
     folder:str|os.PathLike, # Where report.html and plots/ go; made when missing
     results:Mapping,        # Any of: title, task, effect, seed, config, data, split, metrics, null_metrics, predictions, null_predictions, history, attribution, versions, timings

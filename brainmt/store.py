@@ -154,6 +154,7 @@ def _background(rule:str|float, method:str)->str|float:
     try: return float(rule)
     except ValueError: raise InputError(f"background={rule!r}: expected 'auto', 'minimum', 'zero' or a number.") from None
 
+# %% ../nbs/04_store.ipynb #cb8061e7
 def _halves(frames, path:Path)->Iterator[np.ndarray]:
     "The frames as float16, some 8 MB at a time. Raises `InputError` for values that half precision cannot hold."
     n = max(1, int(4e6 // frames.shape[1]))
@@ -163,7 +164,7 @@ def _halves(frames, path:Path)->Iterator[np.ndarray]:
             raise InputError(f'{path.name}: frames {start} and after hold values that half precision cannot (over 65,504, NaN or Inf). Choose a normalisation.')
         yield block
 
-# %% ../nbs/04_store.ipynb #cb8061e7
+# %% ../nbs/04_store.ipynb #276dd34b
 def write_run(
     path:str|Path,                # Where to; `.safetensors`
     frames,                       # (T, V) normalised frames: an array, or anything with a shape that gives arrays when sliced
@@ -215,6 +216,7 @@ class PreprocessConfig:
         if self.interpolation not in ('linear', 'nearest', 'continuous'): raise InputError(f"interpolation={self.interpolation!r}: expected linear, nearest or continuous.")
         _background(self.background, self.normalization)
 
+# %% ../nbs/04_store.ipynb #3f2f04cc
 def fingerprint(
     cfg:PreprocessConfig,   # The choices
     run:Bold|Run,           # What they were applied to, for what depends on it: space, grid, TR
@@ -234,6 +236,7 @@ def _in_brain(block:np.ndarray, mask:np.ndarray)->np.ndarray:
     "(X, Y, Z, n) → (n, V), in the mask's order."
     return np.ascontiguousarray(block[mask].T)
 
+# %% ../nbs/04_store.ipynb #57813da6
 def _on_grid(block:np.ndarray, bold:Bold, grid:Grid, interpolation:str)->np.ndarray:
     "The block on `grid`. NaN spreads to the voxels it touches, as it should: nilearn would quietly put 0."
     out = np.asarray(resample_to(nib.Nifti1Image(np.nan_to_num(block, posinf=0, neginf=0).astype(np.float32), bold.affine), grid, interpolation).dataobj)
@@ -244,6 +247,7 @@ def _on_grid(block:np.ndarray, bold:Bold, grid:Grid, interpolation:str)->np.ndar
         touched = np.asarray(resample_to(nib.Nifti1Image(bad.astype(np.float32), bold.affine), grid, 'linear').dataobj)
     return np.where(touched > 0, np.nan, out)
 
+# %% ../nbs/04_store.ipynb #83f26eeb
 class _Spilled:
     "In-mask frames in a temporary file, normalised when sliced: what `write_run` takes instead of an array."
     def __init__(self, n_voxels, file): self.file, self.shape, self.dtype, self.stats = file, (0, n_voxels), None, None
@@ -264,6 +268,7 @@ def _check_signal(moments:Moments, mask, path):
                          f'in frame {t} at voxel {xyz}. Find the step that made them, or give a mask without these voxels.')
     if not moments.std.any(): raise InputError(f'{path}: no brain voxel changes in time. Check that this is the BOLD run and that the mask belongs to it.')
 
+# %% ../nbs/04_store.ipynb #0ef62ec8
 def _check_place(bold, mean, grid, cfg)->float|None:
     "Dice of the run's own brain with the template. Raises `InputError` when a run that should be in MNI space is elsewhere."
     if find_space(bold, cfg.space) != 'MNI': return None
@@ -323,6 +328,7 @@ def subject_of(
         if marker in path.parts[1:]: return path.parts[path.parts.index(marker) - 1]
     return re.sub(r'\.(nii|mgz|HEAD|safetensors)(\.gz)?$', '', path.name)
 
+# %% ../nbs/04_store.ipynb #9d8d56ac
 def _run_name(path:Path, subject:str|None=None, *more:str)->str:
     "'sub-001', with session, acquisition, direction and run where the path has them. It depends on this path only."
     path = Path(path); parts = [f'sub-{subject or subject_of(path)}']
@@ -384,6 +390,7 @@ def _finished(file:Path, source:Path, cfg:PreprocessConfig)->Run|None:
     if other: raise InputError(f"{file}: was made with other choices ({'; '.join(other)}). Choose another folder for these choices, or remove the file.")
     return run
 
+# %% ../nbs/04_store.ipynb #c652ffa8
 def _process(row:dict, out:Path, cfg:PreprocessConfig)->dict:
     "Do one row of the plan and say what became of it. No exception leaves: one run must not stop the others."
     if row['status']: return row
@@ -418,6 +425,7 @@ def preprocess_cohort(
     with whole_file(out/'manifest.csv') as tmp: manifest.to_csv(tmp, index=False)
     return manifest
 
+# %% ../nbs/04_store.ipynb #77b2f5eb
 def open_cohort(
     folder:str|Path, # What `preprocess_cohort` filled
 )->dict[str, list[Run]]: # Subject id → runs, both sorted

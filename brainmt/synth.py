@@ -66,7 +66,7 @@ def network_maps(
     return maps
 
 # %% ../nbs/01_synth.ipynb #8a791365
-def _rhythm(rng, f, n, tr, r=.95, burn=200):
+def _rhythm(rng, f, n, tr, r=.9, burn=200):
     "`n` samples of a narrow-band AR(2) process at `f` Hz."
     turn = 2*np.pi*f*tr
     return lfilter([1], [1, -2*r*np.cos(turn), r**2], rng.standard_normal(n + burn))[burn:]
@@ -83,10 +83,11 @@ class SynthConfig:
     n_frames: int = 96                   # 3 min 12 s at 2 s: enough swings to see a lag
     tr: float = 2.                       # repetition time in s
     seed: int = 0
-    network_snr: float = 2.              # SD of a network's signal at its centre, in SDs of a voxel's own noise
-    band: tuple = (.045, .06)            # Hz, from which each network's frequency is drawn: the middle of the BOLD band
-    lead: tuple = (2., 3.)               # TR, by which one target leads the other
-    rhythms: tuple = (.03, .06)          # Hz, of group 0 and group 1 under 'rhythm'
+    network_snr: float = 4.              # SD of a network's signal at its centre, in SDs of a voxel's own noise: as after spatial smoothing
+    band: tuple = (.06, .08)             # Hz, from which each network's frequency is drawn: within the BOLD band of 0.01 to 0.1
+    persistence: float = .9              # radius of the AR(2) pole: a swing keeps its beat for about ten frames
+    lead: tuple = (1.5, 2.5)             # TR, by which one target leads the other: about a quarter of a period
+    rhythms: tuple = (.05, .09)          # Hz, of group 0 and group 1 under 'rhythm'
     noise_ar: float = .4                 # lag-one autocorrelation of a voxel's noise
     bold_percent: float = 1.             # SD of a voxel's noise in percent of its mean
 
@@ -106,7 +107,7 @@ def network_signals(
 )->dict[str, np.ndarray]: # Name → signal (T,), mean 0, variance 1
     "One subject's six network signals, with the effect planted in the two `TARGETS`."
     T, (first, second) = cfg.n_frames, TARGETS
-    swing = lambda f, n=T: _rhythm(rng, f, n, cfg.tr)
+    swing = lambda f, n=T: _rhythm(rng, f, n, cfg.tr, cfg.persistence)
     s = {name: swing(rng.uniform(*cfg.band)) for name in NETWORKS}
     if cfg.effect == 'lag':
         size = rng.uniform(*cfg.lead) if cfg.task == 'classification' else max(cfg.lead)
@@ -148,7 +149,7 @@ def make_subject(
     a = cfg.noise_ar
     noise = rng.standard_normal((T, V), np.float32)
     for t in range(1, T): noise[t] = a*noise[t-1] + np.sqrt(1 - a**2)*noise[t]   # AR(1), variance 1
-    shared = .5*_unit(_rhythm(rng, .02, T, cfg.tr, r=.9)).astype(np.float32)[:, None]   # breathing, heart, vigilance
+    shared = .5*_unit(_rhythm(rng, .02, T, cfg.tr)).astype(np.float32)[:, None]   # breathing, heart, vigilance
     t = np.linspace(-1, 1, T, dtype=np.float32)[:, None]
     drift = .5*t*rng.standard_normal(V, np.float32) + .3*t**2*rng.standard_normal(V, np.float32)
 

@@ -43,6 +43,7 @@ class Grid:
 
     def __repr__(self): return f"Grid {self.name}: {'×'.join(map(str, self.shape))} voxels of {_sizes(self.affine)} mm"
 
+# %% ../nbs/02_volume.ipynb #74ec4301
 def _sizes(affine)->str:
     "Voxel sizes in words: '8' or '3×3×4'."
     sizes = [f'{s:g}' for s in np.round(nib.affines.voxel_sizes(affine), 2)]
@@ -84,6 +85,7 @@ class _Turned:
             return apply_orientation(np.asanyarray(self.dataobj[key]), self.ornt)  # only these frames are read
         return np.asanyarray(self)[key]
 
+# %% ../nbs/02_volume.ipynb #6e0154c4
 def _to_ras(img)->nib.Nifti1Image:
     "The image with its axes to the right, front and top; nothing is read yet."
     ornt = io_orientation(img.affine)
@@ -109,6 +111,7 @@ def _header_tr(img)->float:
     unit = img.header.get_xyzt_units()[1] if hasattr(img.header, 'get_xyzt_units') else 'msec' if isinstance(img, nib.MGHImage) else 'sec'
     return step * {'msec': 1e-3, 'usec': 1e-6}.get(unit, 1.)
 
+# %% ../nbs/02_volume.ipynb #fbc84fcf
 def _find_tr(img, path:Path, tr:float|None)->float:
     "TR in seconds: the user's, else the sidecar's, else the header's. Raises `InputError` outside 0.05 to 20 s."
     side, head = _sidecar(path).get('RepetitionTime'), _header_tr(img)
@@ -184,6 +187,7 @@ class Bold:
         return (f"Bold {self.path.name}\n  {x}×{y}×{z} voxels of {_sizes(self.affine)} mm, {t} frames of {self.tr:g} s ({t*self.tr/60:.1f} min)\n"
                 f"  space: {self.space or 'not'} in the name, sform code {self.codes[0]}; grid: {self.grid.name}")
 
+# %% ../nbs/02_volume.ipynb #aa79188b
 def _name_of(grid:Grid)->Grid:
     "The named grid with the same voxels, or the grid itself."
     return next((g for g in GRIDS.values() if g.same(grid)), grid)
@@ -229,6 +233,7 @@ def find_space(
     if bold.space: return 'MNI' if bold.space.upper().startswith('MNI') else 'native'
     return 'MNI' if 4 in bold.codes else 'native'
 
+# %% ../nbs/02_volume.ipynb #57b31357
 def check_space(
     bold:Bold,             # The run
     grid:str|Grid,         # Where somebody wants to put it
@@ -289,11 +294,23 @@ def _own_brain(mean:np.ndarray, affine:np.ndarray, path:Path)->np.ndarray:
         warnings.simplefilter('ignore')
         return np.asarray(compute_epi_mask(nib.Nifti1Image(size.astype(np.float32), affine), opening=1).dataobj) > 0
 
+# %% ../nbs/02_volume.ipynb #f7808180
 def _mean_image(bold:Bold, n:int=16)->np.ndarray:
     "Mean of the first frames, enough to see the brain."
     return next(bold.blocks(n)).mean(axis=3, dtype=np.float64)
 
 # %% ../nbs/02_volume.ipynb #609b1049
+def _checked(mask, on, grid, what, bold):
+    "The mask carried to `grid`, with at least one voxel."
+    if mask.shape != tuple(on.shape) and mask.shape != tuple(grid.shape):
+        raise InputError(f'{bold.path}: the mask has shape {mask.shape}, expected {tuple(grid.shape)}. Give a mask on the wanted grid.')
+    if mask.shape == tuple(on.shape) and not on.same(grid):
+        mask = np.asarray(resample_to(nib.Nifti1Image(mask.astype(np.uint8), on.affine), grid, 'nearest').dataobj)
+    mask = np.asarray(mask) > 0
+    if not mask.any(): raise InputError(f"{what}: the mask is empty (for {bold.path.name}). Check that it belongs to this run, or use mask='auto'.")
+    return mask
+
+# %% ../nbs/02_volume.ipynb #84881e3f
 MASKS = ('auto', 'template', 'sidecar', 'epi', 'nonzero')
 
 def brain_mask(
@@ -319,16 +336,6 @@ def brain_mask(
     if on is None: raise InputError(f'{file}: the mask has shape {img.shape}, the run {own.shape} and the wanted grid {tuple(grid.shape)} '
                                     '(or their affines differ). Give a mask on one of those two grids.')
     return _checked(np.asarray(img.dataobj) > 0, on, grid, file, bold)
-
-def _checked(mask, on, grid, what, bold):
-    "The mask carried to `grid`, with at least one voxel."
-    if mask.shape != tuple(on.shape) and mask.shape != tuple(grid.shape):
-        raise InputError(f'{bold.path}: the mask has shape {mask.shape}, expected {tuple(grid.shape)}. Give a mask on the wanted grid.')
-    if mask.shape == tuple(on.shape) and not on.same(grid):
-        mask = np.asarray(resample_to(nib.Nifti1Image(mask.astype(np.uint8), on.affine), grid, 'nearest').dataobj)
-    mask = np.asarray(mask) > 0
-    if not mask.any(): raise InputError(f"{what}: the mask is empty (for {bold.path.name}). Check that it belongs to this run, or use mask='auto'.")
-    return mask
 
 # %% ../nbs/02_volume.ipynb #e3864300
 def quality(
