@@ -39,7 +39,7 @@ def read_settings(
         if not equals: raise InputError(f'{word!r}: expected name=value, for example {known[0]}=…. Known names: {", ".join(known)}.')
         if name not in known: raise InputError(f'{name!r} is no setting of this command.{_nearest(name, known)} Known names: {", ".join(known)}.')
     try: return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.from_dotlist(list(words))))
-    except OmegaConfBaseException as e: raise InputError(str(e).splitlines()[0] + '. Give a value of the type of the default.') from e
+    except OmegaConfBaseException as e: raise InputError(f'{e.full_key or "a setting"}: {str(e).splitlines()[0]}. Give a value of the type of the default.') from e
 
 def _flat(settings, prefix=''):
     "A dataclass of settings as {'group.name': value}."
@@ -135,8 +135,8 @@ def _save_settings(folder, settings):
 @dataclass
 class PreprocessSettings:
     "Settings of brainmt-preprocess."
-    load_root: str = '???'                   # a BIDS tree, a folder, a pattern, one file
-    save_root: str = '???'                   # the store: one .safetensors a run, manifest.csv
+    load_root: str = ''                   # a BIDS tree, a folder, a pattern, one file
+    save_root: str = ''                   # the store: one .safetensors a run, manifest.csv
     grid: str = 'native'                     # or MNI152_2mm, MNI152_4mm, MNI152_8mm
     mask: str = 'auto'
     normalization: str = 'zscore_voxelwise'
@@ -147,7 +147,7 @@ class PreprocessSettings:
 def _needed(settings, *names):
     "Raise `InputError` unless the named settings have a value."
     known = _flat(settings)
-    missing = [n for n in names if known[n] == '???']
+    missing = [n for n in names if known[n] == '']
     if missing: raise InputError(f'{" and ".join(missing)} must be given, for example {missing[0]}=path/to/it. --help lists the settings.')
 
 def preprocess(
@@ -168,9 +168,9 @@ def preprocess(
 # %% ../nbs/22_cli.ipynb #fbcfdd41
 @dataclass
 class DatasetSettings:
-    img_path: str = '???'              # a store, made by brainmt-preprocess
-    target_path: str = '???'           # the table of participants
-    target_col: str = '???'            # its column to predict
+    img_path: str = ''              # a store, made by brainmt-preprocess
+    target_path: str = ''           # the table of participants
+    target_col: str = ''            # its column to predict
     id_col: str | None = None          # its column of subject ids; None: found by its usual names
     num_frames_slice: int | None = None # frames in a window; None: what the model has positions for
 
@@ -260,13 +260,13 @@ def _judge(out, model, runs, table, task, name='', windows=3):
 
 # %% ../nbs/22_cli.ipynb #5c131f56
 @dataclass
-class InferenceSettings: checkpoint_path: str = '???'   # the model folder of a training run
+class InferenceSettings: checkpoint_path: str = ''   # the model folder of a training run
 
 @dataclass
 class PredictSettings:
     "Settings of brainmt-predict."
     inference: InferenceSettings = field(default_factory=InferenceSettings)
-    img_path: str = '???'              # a store, a BIDS tree, one .nii.gz
+    img_path: str = ''              # a store, a BIDS tree, one .nii.gz
     out: str = 'predictions.csv'
     windows: int = 4                   # evenly spaced, averaged
     device: str | None = None
@@ -289,9 +289,9 @@ def predict(
 @dataclass
 class EvaluateSettings:
     "Settings of brainmt-evaluate."
-    predictions: str = '???'           # written by brainmt-predict or brainmt-train
-    target_path: str = '???'           # the table of participants
-    target_col: str = '???'
+    predictions: str = ''           # written by brainmt-predict or brainmt-train
+    target_path: str = ''           # the table of participants
+    target_col: str = ''
     id_col: str | None = None
     task: str = 'classification'       # or regression
     out: str | None = None             # a folder for metrics.json and report.html; None: only printed
@@ -394,7 +394,7 @@ def _demo_fit(out, column, split, s, name, bar):
     if not torch.cuda.is_available(): torch.set_num_threads(1)
     cfg = replace(TINY_RECIPE, epochs=s.epochs, seed=s.seed)
     table = read_table(out/'bids/participants.tsv', column)
-    dls = make_dls(out/'store', table, split, 48, cfg.batch_size, seed=s.seed, valid_windows=3)
+    dls = make_dls(out/'store', table, split, 48, cfg.batch_size, seed=s.seed, valid_windows=1)
     learn = fit(dls, 'tiny', cfg, out/f'model{name}', cbs=[_bar(cfg.epochs, len(dls.train), bar)])
     with whole_file(out/f'history{name}.csv') as tmp: history(learn).to_csv(tmp, index=False)
 

@@ -28,7 +28,8 @@ def existing_path(
     path = Path(path)
     if path.exists(): return path
     near = next((p for p in path.parents if p.exists()), Path('.'))
-    raise InputError(f'{path}: no such {what}. The nearest folder that exists is {near.resolve().name or near}/. Check the spelling and that the disk is mounted.')
+    where = 'the current one' if near == Path('.') else f'{near}/'
+    raise InputError(f'{path}: no such {what}. The nearest folder that exists is {where}. Check the spelling and that the disk is mounted.')
 
 # %% ../nbs/00_core.ipynb #2d38ce92
 @contextmanager

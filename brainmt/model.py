@@ -80,7 +80,7 @@ PRESETS = {
     'paper': BrainMTConfig(),
     'released': BrainMTConfig(bidirectional=False, shared_mlp=True, final_norm=False),
     'small': BrainMTConfig(volume=(46, 55, 46), stem_widths=(32, 64), stage_widths=(128, 192), num_frames=100, n_mamba=6, n_attention=4, n_heads=3),
-    'tiny': BrainMTConfig(volume=(20, 24, 20), stem_widths=(8,), stem_strides=(4,), stage_widths=(16,), stage_strides=(3,), conv_blocks=False,
+    'tiny': BrainMTConfig(volume=(20, 24, 20), stem_widths=(8,), stem_strides=(4,), stage_widths=(8, 16), stage_strides=(2, 2), conv_blocks=False,
                           num_frames=48, n_mamba=2, n_attention=1, n_heads=2, drop_path=0., start='small_data'),
 }
 
