@@ -359,7 +359,7 @@ class DemoSettings:
     seed: int = 0                      # of the cohort, the split and the training
     out: str = 'runs/demo'             # must not exist
     n_subjects: int = 160              # 96 to train on, 24 to choose the epoch with, 40 to judge by
-    epochs: int = 60
+    epochs: int = 30
     null: bool = True                  # train a second time on shuffled labels
     explain_subjects: int = 4          # held-out subjects whose attribution is averaged
 

@@ -177,4 +177,4 @@ def history(
     return pd.DataFrame(learn.recorder.values, columns=names).rename_axis('epoch').reset_index()
 
 # %% ../nbs/15_train.ipynb #5d76b963
-TINY_RECIPE = TrainConfig(epochs=60, lr=2e-3, warmup=.05, batch_size=16)   # for cohorts of a hundred small scans: found on the synthetic lag cohort
+TINY_RECIPE = TrainConfig(epochs=30, lr=2e-3, warmup=.05, batch_size=16)   # for cohorts of a hundred small scans: found on the synthetic lag cohort
