@@ -3,7 +3,7 @@ BIN   := .venv/bin
 READY := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow-ci notebooks readme docs clean
+.PHONY: help demo test test-slow-ci notebooks readme docs bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -25,6 +25,9 @@ readme: $(READY) ## README.md from nbs/index.ipynb
 
 docs: $(READY) ## the docs site, in _docs (open _docs/index.html)
 	@$(BIN)/python tools/docs.py
+
+bench: $(READY) ## how fast the scan is, as ratios measured in one run
+	@$(BIN)/python benchmarks/scan.py
 
 clean: ## remove what was built: environment, docs, caches (never runs/)
 	rm -rf .venv _docs _proc build dist *.egg-info nbs/nbdev.yml nbs/sidebar.yml
