@@ -15,12 +15,11 @@ __all__ = ['COMMANDS', 'read_settings', 'PreprocessSettings', 'preprocess', 'Dat
 #     brainmt-train task=classification dataset.img_path=store dataset.target_path=participants.tsv dataset.target_col=sex
 #     python -m brainmt predict inference.checkpoint_path=runs/train/model dataset.img_path=store
 
-import errno, json, os, platform, sys, time, warnings
+import errno, json, os, platform, sys, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -430,7 +429,6 @@ def demo(
 )->Path: # The run's folder
     "The whole path, without a network: synthetic scans → preprocessing → training → held-out evaluation → null control → explanation → report.html."
     from brainmt.model import BrainMT
-    from brainmt.report import write_report
     s, began = settings, time.perf_counter()
     stage = _Stages(6 if s.explain_subjects else 5)
     print(f'brainmt {_versions().get("brainmt", "")}: {s.task} of a planted {s.effect}, seed {s.seed}. Everything goes to {s.out}/')

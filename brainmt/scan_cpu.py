@@ -380,11 +380,11 @@ def _backward(lo, hi, scratch, group, u, delta, A, B, C, D, z, bias, softplus, g
 # %% ../nbs/09_scan_cpu.ipynb #064a7e8e
 @cache
 def _compiled():
-    "The two kernels, from the cache on disk or compiled now. Says so on stderr when it takes longer than a second."
+    "The two kernels, from the cache on disk or compiled now. Says so on stderr when it takes longer than three seconds."
     f, whole, flag = (lambda dims, layout='A': types.Array(types.float32, dims, layout)), types.intp, types.boolean
     sums = [types.Array(types.float64, dims, 'C') for dims in (3, 2, 2)]
     common = (whole, whole, f(2, 'C'), whole, f(3), f(3), f(2, 'C'), f(3), f(3), f(1, 'C'), f(3), f(1, 'C'), flag, flag, flag)
-    notice = Timer(1, print, ['brainmt: compiling the scan for this processor. It takes about ten seconds, once.'], dict(file=sys.stderr))
+    notice = Timer(3, print, ['brainmt: compiling the scan for this processor. It takes about ten seconds, once.'], dict(file=sys.stderr))
     notice.daemon = True; notice.start()
     def build(function, *more):
         signature = types.void(*common, *more)

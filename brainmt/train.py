@@ -30,7 +30,7 @@ from fastai.metrics import AccumMetric
 from fastai.optimizer import OptimWrapper
 
 from .core import InputError, seed_everything
-from .model import BrainMT, PRESETS
+from .model import BrainMT
 
 # %% ../nbs/15_train.ipynb #f2165afe
 def warmup_cosine(

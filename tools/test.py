@@ -7,7 +7,7 @@
 import argparse, json, re, shutil, subprocess, sys, tempfile, time
 from configparser import ConfigParser
 from pathlib import Path
-from book import NBS, ROOT, directives, is_skipped, notebooks, run_fresh, side_by_side
+from book import NBS, ROOT, directives, notebooks, run_fresh, side_by_side
 
 LARGEST = 400_000   # bytes of a notebook
 MACHINE = re.compile(r'(?<![\w.])/(?:root|work|tmp|home|Users|private|var)/|<[^<>]* at 0x[0-9a-f]+')   # paths and addresses: different on each machine
