@@ -172,7 +172,7 @@ def problems(out):
             if url.scheme or url.netloc: continue
             target = (path.parent/unquote(url.path)).resolve() if url.path else path.resolve()
             if not target.exists(): yield f'{name}: broken link {href}'
-            elif url.fragment and target.suffix == '.html' and unquote(url.fragment) not in Page(target).ids: yield f'{name}: no place named {href}'
+            elif url.fragment and target.suffix == '.html' and unquote(url.fragment) not in pages[target].ids: yield f'{name}: no place named {href}'
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
