@@ -73,7 +73,7 @@ def _refuse(name, sentence, status=2):
     return status
 
 def _help(name, cls, work):
-    "What a command does, and its settings with defaults and reasons."
+    "What a command does, and its settings with their defaults."
     rows = _flat(cls())
     width = max(map(len, rows)) + 2
     lines = [f'  {k:<{width}}{"" if v is None else v}' for k, v in rows.items()]
@@ -236,7 +236,8 @@ def train(
     _save_settings(out, settings); split.save(out/'split.json')
     learn = fit(dls, settings.model, cfg, out/'model', cbs=[_bar(cfg.epochs, len(dls.train), 'training')], **shape)
     with whole_file(out/'history.csv') as tmp: history(learn).to_csv(tmp, index=False)
-    _judge(out, learn.model, {s: runs[both[s]] for s in split.test}, table, settings.task)
+    _, metrics = _judge(out, learn.model, {s: runs[both[s]] for s in split.test}, table, settings.task)
+    _save_json(out/'metrics.json', metrics)
     print(f'Everything is in {out}/')
     return out
 
@@ -249,12 +250,12 @@ def _new_folder(path):
     return path
 
 def _judge(out, model, runs, table, task, name='', windows=3):
-    "Predict and score held-out runs; predictions.csv and metrics.json are written, and returned."
+    "Predict and score held-out runs: (predictions, which are also written; metrics)."
     from brainmt.evaluate import evaluate, predict, write_predictions
     found = predict(model, runs, windows=windows, batch_size=16, task=task)
     found.insert(0, 'target', table[table.columns[0]].loc[found.index])
     metrics = evaluate(found, table, task)
-    write_predictions(found, out/f'predictions{name}.csv'); _save_json(out/f'metrics{name}.json', metrics)
+    write_predictions(found, out/f'predictions{name}.csv')
     return found, metrics
 
 # %% ../nbs/22_cli.ipynb #5c131f56
@@ -464,7 +465,6 @@ def _demo_report(out, s, results, runs, split, stage):
     keep = {k: results.get(k) for k in ('metrics', 'null_metrics')}
     if 'attribution' in results: keep['attribution'] = {k: results['attribution'][k] for k in ('auroc', 'completeness')}
     _save_json(out/'metrics.json', keep)
-    (out/'metrics_null.json').unlink(missing_ok=True)
     write_report(out, results)
 
 def _demo_summary(s, results, seconds):

@@ -107,6 +107,7 @@ Made with [brainmt]({{ repo_url }}), after Kannan, Lindquist and Caffo, [BrainMT
     model = BrainMT.from_pretrained('path/to/this/folder')
 '''
 
+# %% ../nbs/14_model.ipynb #b53b0461
 class BrainMT(nn.Module, PyTorchModelHubMixin, library_name='brainmt', license='mit', tags=['fmri', 'neuroimaging', 'mamba'],
               repo_url='https://github.com/brainmt/brainmt', paper_url='https://arxiv.org/abs/2506.22591', model_card_template=_CARD):
     "3D CNN → Mamba, time first → attention → linear head on CLS. Kannan, Lindquist, Caffo, MICCAI 2025."
