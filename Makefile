@@ -26,8 +26,8 @@ readme: $(READY) ## README.md from nbs/index.ipynb
 docs: $(READY) ## the docs site, in _docs (open _docs/index.html)
 	@$(BIN)/python tools/docs.py
 
-bench: $(READY) ## how fast the scan is, as ratios measured in one run
-	@$(BIN)/python benchmarks/scan.py
+bench: $(READY) ## how fast the scan and the loading of data are, as ratios measured in one run
+	@$(BIN)/python benchmarks/scan.py && $(BIN)/python benchmarks/data_loading.py
 
 clean: ## remove what was built: environment, docs, caches (never runs/)
 	rm -rf .venv _docs _proc build dist *.egg-info nbs/nbdev.yml nbs/sidebar.yml

@@ -134,14 +134,23 @@ def _save_settings(folder, settings):
 @dataclass
 class PreprocessSettings:
     "Settings of brainmt-preprocess."
-    load_root: str = ''                   # a BIDS tree, a folder, a pattern, one file
-    save_root: str = ''                   # the store: one .safetensors a run, manifest.csv
+    load_root: str = ''                      # a BIDS tree, UK Biobank's or HCP's folders, a pattern in quotes, one file
+    save_root: str = ''                      # the store: one .safetensors a run, manifest.csv, qc.html
     grid: str = 'native'                     # or MNI152_2mm, MNI152_4mm, MNI152_8mm
-    mask: str = 'auto'
-    normalization: str = 'zscore_voxelwise'
+    mask: str = 'auto'                       # or template, sidecar, epi, nonzero, a file
+    normalization: str = 'zscore_voxelwise'  # or zscore, minmax, none
     space: str | None = None                 # MNI or native, when name and header are silent
     tr: float | None = None                  # seconds, when the header is wrong or silent
-    n_jobs: int = 2
+    background: str = 'auto'                 # or zero, minimum, a number
+    interpolation: str = 'linear'            # or nearest, continuous
+    confounds: str = 'none'                  # or simple, all, columns such as trans_*,rot_*,csf
+    nonfinite: str = 'refuse'                # or background, where NaN at the brain's edge is usual
+    min_dice: float = .7                     # overlap with the template, below which a run cannot be MNI space
+    n_jobs: int = 2                          # runs at a time
+    shard: str | None = None                 # 3/8: the third of eight parts, for job arrays
+    backend: str = 'threads'                 # or processes, dask
+    scheduler: str | None = None             # address of dask's scheduler
+    report: bool = True                      # write qc.html
 
 def _needed(settings, *names):
     "Raise `InputError` unless the named settings have a value."
@@ -153,13 +162,16 @@ def preprocess(
     settings:PreprocessSettings,
 ): # The manifest, a DataFrame
     "Masks, normalises and stores every run below load_root. Raises `InputError` when a run failed, after all others are done."
-    from brainmt.store import PreprocessConfig, preprocess_cohort
+    from brainmt.preprocess import PreprocessConfig, preprocess_cohort, read_manifest
     _needed(settings, 'load_root', 'save_root')
-    names = ('grid', 'mask', 'normalization', 'space', 'tr')
-    manifest = preprocess_cohort(existing_path(settings.load_root, 'folder or scan'), settings.save_root, PreprocessConfig(**{n: getattr(settings, n) for n in names}),
-                                 n_jobs=settings.n_jobs, progress=sys.stderr.isatty())
+    choices = {f.name: getattr(settings, f.name) for f in fields(PreprocessConfig)}
+    manifest = preprocess_cohort(settings.load_root, settings.save_root, PreprocessConfig(**choices), settings.n_jobs, progress=sys.stderr.isatty(),
+                                 shard=settings.shard, backend=settings.backend, scheduler=settings.scheduler)
     counts = manifest.status.value_counts()
-    print(', '.join(f'{n} {status}' for status, n in counts.items()) + f'. Manifest: {Path(settings.save_root)/"manifest.csv"}')
+    print(', '.join(f'{n} {status}' for status, n in counts.items()) + f'. Manifest: {settings.save_root}/manifest{"*" if settings.shard else ""}.csv')
+    if settings.report:
+        from brainmt.report import write_qc
+        print(f'Quality: {write_qc(settings.save_root, read_manifest(settings.save_root), settings.save_root)}')
     failed = manifest[manifest.status == 'failed']
     if len(failed): raise InputError(f'{len(failed)} of {len(manifest)} runs could not be used; the others are stored. First: {failed.reason.iloc[0]}')
     return manifest
@@ -366,7 +378,8 @@ class DemoSettings:
 def _demo_cohort(s, out, stage):
     "Scans as files, a store, tables and a split: (runs, tables by column, split)."
     from brainmt.phenotype import audit_split, make_split, read_table
-    from brainmt.store import PreprocessConfig, open_cohort, preprocess_cohort
+    from brainmt.preprocess import PreprocessConfig, preprocess_cohort
+    from brainmt.store import open_cohort
     from brainmt.synth import SynthConfig, write_cohort
     from tqdm import tqdm
     cfg = SynthConfig(effect=s.effect, task=s.task, n_subjects=s.n_subjects, seed=s.seed)

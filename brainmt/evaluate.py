@@ -23,10 +23,12 @@ from scipy.special import expit, softmax
 from scipy.stats import rankdata
 from torch import nn, Tensor
 from .core import InputError, existing_path, whole_file
-from .store import PreprocessConfig, Run, find_runs, open_cohort, open_run, preprocess_run
+from .layout import describe, find_runs
+from .preprocess import PreprocessConfig, preprocess_run
+from .store import Run, open_cohort, open_run
 from .volume import MASKS
 from .phenotype import TargetScaler
-from .data import Unpack, window_starts
+from .data import Unpack, pad_window, window_starts
 from .model import BrainMT
 
 # %% ../nbs/17_evaluate.ipynb #d95bdd9f
@@ -219,19 +221,23 @@ def run_windows(
     n_frames:int,     # Frames of a window, T
     windows:int=4,    # How many, evenly spaced; fewer when the run has fewer different starts
     batch_size:int=4, # Windows held in memory at once
+    short:str='refuse', # A run shorter than a window: 'refuse', or 'pad' with its mean frame, as `make_dls(short='pad')` does
 )->Iterator[Tensor]: # Batches (b, T, V) float32
     "Evenly spaced windows of a run, batch by batch. Raises `InputError` when the run is shorter than a window."
-    if run.n_frames < n_frames:
-        raise InputError(f'{run.path}: found {run.n_frames} frames, the model needs {n_frames}. Use a longer run, or a model trained on shorter windows.')
-    starts = window_starts(run.n_frames, n_frames, windows)   # distinct, ascending
+    if short not in ('refuse', 'pad'): raise InputError(f"short={short!r}: expected 'refuse' or 'pad'.")
+    if run.n_frames < n_frames and short != 'pad':
+        raise InputError(f'{run.path}: found {run.n_frames} frames, the model needs {n_frames}. Use a longer run, or a model trained on shorter windows; '
+                         "if it was trained with short='pad', say so here too.")
+    n = min(n_frames, run.n_frames)
+    starts = window_starts(run.n_frames, n, windows)   # distinct, ascending
     for i in range(0, len(starts), batch_size):
-        yield torch.from_numpy(np.stack([run.window(s, n_frames) for s in starts[i:i + batch_size]])).float()   # (b, T, V)
+        yield torch.from_numpy(np.stack([pad_window(run.window(s, n), n_frames) for s in starts[i:i + batch_size]])).float()   # (b, T, V)
 
 # %% ../nbs/17_evaluate.ipynb #bc89ca56
-def _outputs(model, run, fn, windows, batch_size, device):
+def _outputs(model, run, fn, windows, batch_size, device, short='refuse'):
     "`fn` of every window of a run, (windows, K) float32 on the CPU."
     unpack = Unpack(run.mask, run.background).to(device)
-    batches = run_windows(run, model.config.num_frames, windows, batch_size)
+    batches = run_windows(run, model.config.num_frames, windows, batch_size, short)
     return torch.cat([fn(unpack(x.to(device))).float().cpu() for x in batches]).numpy()
 
 # %% ../nbs/17_evaluate.ipynb #25bc6f6e
@@ -265,7 +271,7 @@ def check_fingerprint(
 def _recipe(fingerprint, path, space=None, tr=None):
     "The preprocessing configuration that a fingerprint describes."
     if not fingerprint: raise InputError(f'{path}: the model carries no preprocessing fingerprint, so a raw scan cannot be prepared for it. Preprocess it yourself and give the store, with check=False.')
-    kept = {k: fingerprint[k] for k in ('grid', 'normalization', 'background', 'interpolation') if k in fingerprint}
+    kept = {k: fingerprint[k] for k in ('grid', 'normalization', 'background', 'interpolation', 'confounds', 'nonfinite') if k in fingerprint}
     mask = fingerprint.get('mask', 'auto'); mask = 'auto' if mask == 'own' else mask
     if mask not in (*MASKS, 'auto'): raise InputError(f'{path}: the model was trained with the mask file {mask}, which it does not carry. Preprocess the scan with this mask and give the store.')
     return PreprocessConfig(mask=mask, space=space, tr=tr, **kept)
@@ -283,8 +289,9 @@ def _each_run(runs, fingerprint, **words):
         if isinstance(run, Run): yield str(subject or run.subject or run.path.stem), run
         elif str(run).endswith('.safetensors'): run = open_run(run); yield str(subject or run.subject or run.path.stem), run
         else:
-            for name, path in find_runs(existing_path(run, 'scan or cohort folder')):
-                with tempfile.TemporaryDirectory() as tmp: yield str(subject or name), preprocess_run(path, tmp, _recipe(fingerprint, path, **words), subject=subject or name)
+            for scan in find_runs(existing_path(run, 'scan or cohort folder')):
+                if subject: scan = describe(scan.path, subject)
+                with tempfile.TemporaryDirectory() as tmp: yield scan.subject, preprocess_run(scan, tmp, _recipe(fingerprint, scan.path, **words))
 
 # %% ../nbs/17_evaluate.ipynb #8212073f
 def _loaded(model_or_path, device):
@@ -294,13 +301,13 @@ def _loaded(model_or_path, device):
     return model.to(device), device
 
 # %% ../nbs/17_evaluate.ipynb #82bca1c5
-def _collect(model_or_path, runs, fn_name, windows, device, batch_size, check, **words):
+def _collect(model_or_path, runs, fn_name, windows, device, batch_size, check, short='refuse', **words):
     "subject -> outputs of all its windows (w, K)."
     model, device = _loaded(model_or_path, device); found = {}
     with _Frozen(model, device):
         for subject, run in _each_run(runs, getattr(model, 'fingerprint', None), **words):
             if check: check_fingerprint(model, run)
-            found.setdefault(subject, []).append(_outputs(model, run, getattr(model, fn_name), windows, batch_size, device))
+            found.setdefault(subject, []).append(_outputs(model, run, getattr(model, fn_name), windows, batch_size, device, short))
     if not found: raise InputError('There is no run to predict. Give at least one run, or a folder that holds some.')
     return model, {s: np.concatenate(o) for s, o in found.items()}
 
@@ -314,9 +321,10 @@ def predict(
     check:bool=True,       # Refuse runs whose preprocessing differs from the model's training data
     task:str|None=None,    # 'classification' or 'regression'; by default the model's own
     space:str|None=None, tr:float|None=None, # For raw scans whose header is silent: 'MNI' or 'native'; seconds per frame
+    short:str='refuse',    # Runs shorter than the model's windows: 'refuse', or 'pad' as in `make_dls`
 )->pd.DataFrame: # Index subject; columns prediction, [probability], [value], spread, windows
     "One row per subject: the mean output over windows (logit or z-score), its probability or its value in original units, and the spread over windows. Deterministic."
-    model, found = _collect(model_or_path, runs, 'forward', windows, device, batch_size, check, space=space, tr=tr)
+    model, found = _collect(model_or_path, runs, 'forward', windows, device, batch_size, check, short, space=space, tr=tr)
     rows = pd.DataFrame(index=pd.Index(list(found), name='subject'))
     mean, spread = (np.stack([f(o.astype(float), axis=0) for o in found.values()]) for f in (np.mean, np.std))   # (subjects, K)
     columns = lambda name: [name] if mean.shape[1] == 1 else [f'{name}_{k}' for k in range(mean.shape[1])]

@@ -11,6 +11,7 @@ __all__ = ['METHODS', 'Stats', 'Moments', 'normalize', 'denormalize', 'zscore', 
 #     normed, stats = normalize(frames, 'zscore_voxelwise')   # frames: (T, V), brain voxels only
 #     again = denormalize(normed, stats)
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,11 +30,17 @@ class Stats:
 
     def apply(self, frames)->np.ndarray:
         "(n, V) → normalised float32 (n, V)."
-        return ((np.asarray(frames) - self.shift) / self.scale).astype(np.float32)
+        out = np.empty(np.shape(frames), np.float32)
+        np.subtract(frames, self.shift, out=out, casting='unsafe')   # in float64, rounded once
+        return np.divide(out, self.scale.astype(np.float32), out=out)
 
     def invert(self, frames)->np.ndarray:
         "Normalised (n, V) → the scanner's units, float32."
         return (np.asarray(frames, np.float64) * self.scale + self.shift).astype(np.float32)
+
+    def of_stored(self, slope:float, inter:float)->'Stats':
+        "The same normalisation for numbers as they are stored: x = slope·stored + inter."
+        return Stats(self.method, (self.shift - inter)/slope, self.scale/slope)
 
     def __repr__(self): return f'Stats {self.method}: shift {_range(self.shift)}, scale {_range(self.scale)}'
 
@@ -45,49 +52,64 @@ class Moments:
     def __init__(self,
         n_voxels:int, # V
     ):
-        self.n, self.mean, self.squares = 0, np.zeros(n_voxels), np.zeros(n_voxels)
-        self.low, self.high = np.inf, -np.inf
+        self.n, self.pivot, self.low, self.high = 0, None, np.inf, -np.inf
+        self.sums, self.squares, self._d = np.zeros(n_voxels), np.zeros(n_voxels), np.empty(n_voxels)
         self.nonfinite, self.bad_voxels, self.first_bad = 0, np.zeros(n_voxels, bool), None
 
     def update(self,
-        block:np.ndarray, # (n, V) frames that follow the last ones
+        block:np.ndarray, # (n, V) frames that follow the last ones, any number type
     )->'Moments':
-        "Take `block` into account (Chan, Golub & LeVeque 1979). NaN and Inf are counted, not used."
-        x = np.asarray(block, np.float64)
-        bad = ~np.isfinite(x)
-        if bad.any(): x = self._note(x, bad)
-        n, mean = len(x), x.mean(axis=0)
-        squares = np.square(x - mean).sum(axis=0)
-        delta, total = mean - self.mean, self.n + n
-        self.mean = self.mean + delta * n/total
-        self.squares = self.squares + squares + delta**2 * self.n*n/total
-        self.low, self.high, self.n = min(self.low, x.min()), max(self.high, x.max()), total
+        "Take `block` into account. NaN and Inf are counted, not used."
+        block = np.asarray(block)
+        if block.dtype.kind == 'f' and not np.isfinite(block).all(): block = self._note(block)
+        if self.pivot is None: self.pivot = block[0].astype(np.float64)
+        d = self._d
+        for x in block:
+            np.subtract(x, self.pivot, out=d); np.add(self.sums, d, out=self.sums)
+            np.multiply(d, d, out=d);          np.add(self.squares, d, out=self.squares)
+        self.n, self.low, self.high = self.n + len(block), min(self.low, float(block.min())), max(self.high, float(block.max()))
         return self
 
-    def _note(self, x, bad):
-        "Remember how many values are not finite, in which voxels, and the first of them."
+    def _note(self, block):
+        "Remember how many values are not finite, in which voxels, and the first of them; the block's smallest number in their place."
+        bad = ~np.isfinite(block)
         if self.first_bad is None: t, v = np.argwhere(bad)[0]; self.first_bad = self.n + int(t), int(v)
         self.nonfinite += int(bad.sum()); self.bad_voxels |= bad.any(axis=0)
-        return np.where(bad, 0, x)
+        return np.where(bad, 0 if bad.all() else block[~bad].min(), block)
+
+    def of_stored(self, slope:float, inter:float)->'Moments':
+        "The moments of slope·x + inter, when these are the moments of x."
+        if (slope, inter) == (1., 0.): return self
+        out = copy.copy(self)
+        out.pivot, out.sums, out.squares = slope*self.pivot + inter, slope*self.sums, slope**2*self.squares
+        out.low, out.high = sorted((slope*self.low + inter, slope*self.high + inter))
+        return out
+
+    @property
+    def mean(self)->np.ndarray:
+        "(V,) each voxel's mean over time."
+        return self.pivot + self.sums/self.n
 
     @property
     def std(self)->np.ndarray:
         "(V,) each voxel's standard deviation in time; exactly 0 where it never changes by more than float32 can tell."
-        sd = np.sqrt(self.squares / max(self.n, 1))
+        sd = np.sqrt(np.clip(self.squares/self.n - (self.sums/self.n)**2, 0, None))
         return np.where(sd > 1e-6*np.abs(self.mean), sd, 0)
 
     def stats(self,
         method:str='zscore_voxelwise', # One of `METHODS`
+        allow_nonfinite:bool=False,    # True: voxels with NaN or Inf are left out; the caller decides what stands in their place
     )->Stats: # Shift and scale
         "What `method` subtracts and divides by. A spread of 0 becomes 1, so constants turn to 0. Raises `InputError` for NaN and Inf."
         if method not in METHODS: raise InputError(f"{method!r}: no such normalisation. Known are {', '.join(METHODS)}.")
-        if self.nonfinite:
+        if self.nonfinite and not allow_nonfinite:
             t, v = self.first_bad
-            raise InputError(f'{self.nonfinite} values in {self.bad_voxels.sum()} of {len(self.mean)} voxels are NaN or Inf, the first in frame {t}, '
+            raise InputError(f'{self.nonfinite} values in {self.bad_voxels.sum()} of {len(self.sums)} voxels are NaN or Inf, the first in frame {t}, '
                              f'column {v}. Find the pipeline step that made them, or take these voxels out of the mask.')
-        mean = self.mean.mean()
-        total = np.sqrt(np.mean(self.squares/max(self.n, 1) + (self.mean - mean)**2))
-        shift, scale = {'zscore': (mean, total if total > 1e-6*abs(mean) else 0), 'zscore_voxelwise': (self.mean, self.std),
+        means, std, good = self.mean, self.std, ~self.bad_voxels
+        mean = means[good].mean() if good.any() else 0.
+        total = np.sqrt(np.mean(std[good]**2 + (means[good] - mean)**2)) if good.any() else 0.
+        shift, scale = {'zscore': (mean, total if total > 1e-6*abs(mean) else 0), 'zscore_voxelwise': (means, std),
                         'minmax': (self.low, self.high - self.low), 'none': (0, 1)}[method]
         shift, scale = np.atleast_1d(np.asarray(shift, np.float64)), np.atleast_1d(np.asarray(scale, np.float64))
         return Stats(method, shift, np.where(scale > 0, scale, 1.))

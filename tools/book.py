@@ -34,6 +34,8 @@ def run_here(path, flags, store):
     "Run a notebook in this process; with `store`, write its outputs back. Exits with the traceback of the first cell that fails."
     from execnb.nbio import read_nb, write_nb
     from execnb.shell import CaptureShell
+    from IPython.core.history import HistoryManager
+    HistoryManager.enabled.default_value = False   # its thread may complain into any cell's output when the disk is slow
     nb = read_nb(path)
     os.chdir(path.parent)
     shell, unstored = CaptureShell(path.parent), []
@@ -44,7 +46,7 @@ def run_here(path, flags, store):
         shell.cell(cell)
         if time.time() - started > 10: print(f'         {path.stem}: {time.time() - started:.0f} s in the cell {first_line(cell)}')
         if shell.exc: sys.exit(f'{shell.prettytb(fname=path.name)}\nin the cell:\n\n{cell.source}')
-        if cell.outputs and not stored: unstored.append(first_line(cell))
+        if cell.outputs and not stored: unstored.append(f'{first_line(cell)}\n    {str(cell.outputs)[:300]}')
     if store:
         from nbdev.clean import clean_nb
         clean_nb(nb, clean_ids=False)
