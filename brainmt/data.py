@@ -132,7 +132,7 @@ def _common_mask(runs):
     for run in runs:
         if tuple(run.shape) != mask.shape: raise InputError(f'runs of {runs[0].subject} and {run.subject} lie on different grids, {mask.shape} and '
                                                             f'{tuple(run.shape)}. Preprocess the cohort with one configuration.')
-        mask |= run.mask
+    for run in {r.mask_id or id(r): r for r in runs}.values(): mask |= run.mask   # each distinct mask is read once
     return mask
 
 # %% ../nbs/06_data.ipynb #0cd9c921
@@ -170,7 +170,8 @@ class WindowDataset:
         if short != 'pad': _refuse_short(self.runs, n_frames)
         self.targets = torch.as_tensor(np.asarray(targets, dtype=np.float32).reshape(len(self.runs), -1))    # (n, K)
         self.mask = _common_mask(self.runs) if mask is None else mask
-        self.columns, self.n_voxels = [_columns(r, self.mask) for r in self.runs], int(self.mask.sum())
+        places = {key: _columns(r, self.mask) for key, r in {r.mask_id or id(r): r for r in self.runs}.items()}
+        self.columns, self.n_voxels = [places[r.mask_id or id(r)] for r in self.runs], int(self.mask.sum())
         self.whose = [r.subject for r in self.runs] if subjects is None else list(subjects)
         self.items, self.memory = self._items(one_run), _Memory()
         megabytes = sum(r.n_frames * r.n_voxels * 2 for r in self.runs) / 2**20
@@ -202,6 +203,9 @@ def _fill(self:WindowDataset, out, index):
     "Write item `index` into `out`, (T, V+1)."
     i, start = self.place(index); run, columns = self.runs[i], self.columns[i]
     n = min(self.n_frames, run.n_frames)
+    if self.cache is None and n == self.n_frames and isinstance(columns, slice) and not self.shuffle_time:   # the usual case: from the disk to its place
+        run.window(start, n, out=out[:, columns]); out[:, -1] = run.background
+        return
     frames = self.cache[i][start:start + n] if self.cache else run.window(start, n)
     if self.shuffle_time: frames = frames[np.argsort([stable_fraction('time', self.seed, index, t) for t in range(n)])]   # the real ones only
     if isinstance(columns, slice): out[:, -1] = run.background

@@ -28,9 +28,9 @@ class Stats:
     shift:np.ndarray    # (1,) for the whole run or (V,), in the scanner's units
     scale:np.ndarray    # Same shape, never 0
 
-    def apply(self, frames)->np.ndarray:
-        "(n, V) → normalised float32 (n, V)."
-        out = np.empty(np.shape(frames), np.float32)
+    def apply(self, frames, out:np.ndarray|None=None)->np.ndarray:
+        "(n, V) → normalised float32 (n, V), in new memory or in `out`."
+        if out is None: out = np.empty(np.shape(frames), np.float32)
         np.subtract(frames, self.shift, out=out, casting='unsafe')   # in float64, rounded once
         return np.divide(out, self.scale.astype(np.float32), out=out)
 

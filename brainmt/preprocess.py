@@ -12,7 +12,6 @@ __all__ = ['PreprocessConfig', 'fingerprint', 'preprocess_run', 'read_manifest',
 #     manifest.status.value_counts()                 # done, skipped, failed; the reasons stand beside it
 
 import errno, fnmatch, hashlib, re, shutil, tempfile, time, warnings, zlib
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from glob import escape
@@ -76,29 +75,33 @@ def _on_grid(block:np.ndarray, bold:Bold, grid:Grid, interpolation:str)->np.ndar
 
 def _stream(bold:Bold, grid:Grid, mask:np.ndarray, interpolation:str)->tuple[Iterator[np.ndarray], tuple[float, float]]:
     "(blocks (n, V) of the brain on `grid`, slope and intercept that scale them)."
-    if grid.same(Grid('own', bold.shape[:3], bold.affine)): return bold.in_mask(mask), bold.scaling
+    if grid.same(Grid('own', bold.shape[:3], bold.affine)): return bold.in_mask(mask, reuse=True), bold.scaling
     def resampled():
         for block in bold.blocks(4):
-            if bold._seen < 16: bold._look(block)
             yield np.ascontiguousarray(_on_grid(block, bold, grid, interpolation)[mask].T)   # (n, V)
     return resampled(), (1., 0.)
 
 # %% ../nbs/04b_preprocess.ipynb #ef4a0901
 class _Spill:
     "In-mask frames in a temporary file, normalised when sliced: what `write_run` takes instead of an array."
-    def __init__(self, n_voxels:int, file): self.file, self.shape, self.dtype, self.stats, self.blank = file, (0, n_voxels), None, None, None
+    def __init__(self, n_voxels:int, file):
+        self.file, self.shape, self.dtype, self.stats, self.blank, self._memory = file, (0, n_voxels), None, None, None, {}
     def append(self, frames:np.ndarray):
         "Write (n, V) frames behind the others."
         self.dtype = self.dtype or frames.dtype
         self.file.write(np.ascontiguousarray(frames, self.dtype)); self.shape = (self.shape[0] + len(frames), self.shape[1])
+    def _space(self, what:str, n:int, dtype)->np.ndarray:
+        "(n, V) of memory that is used again at the next slice: fresh pages would cost four times as much as the arithmetic."
+        if what not in self._memory or len(self._memory[what]) < n: self._memory[what] = np.empty((n, self.shape[1]), dtype)
+        return self._memory[what][:n]
     def stored(self, start:int, stop:int)->np.ndarray:
-        "Frames as they were appended."
-        out = np.empty((stop - start, self.shape[1]), self.dtype)
+        "Frames as they were appended; good until the next call."
+        out = self._space('stored', stop - start, self.dtype)
         self.file.seek(start*self.shape[1]*self.dtype.itemsize); self.file.readinto(memoryview(out).cast('B'))
         return out
     def __getitem__(self, key):
         start, stop, _ = key.indices(self.shape[0])
-        out = self.stats.apply(self.stored(start, stop))                   # float32
+        out = self.stats.apply(self.stored(start, stop), out=self._space('normalised', stop - start, np.float32))
         if self.blank is not None: out[:, self.blank[0]] = self.blank[1]   # voxels without a usable signal, and what stands there
         return out
 
@@ -191,12 +194,25 @@ def _ready(scan:Scan, cfg:PreprocessConfig, beside:Path)->Iterator[Bold]:
         yield bold
 
 # %% ../nbs/04b_preprocess.ipynb #730a9a3b
-def _read(bold:Bold, grid:Grid, mask:np.ndarray, cfg:PreprocessConfig, file)->tuple[_Spill, Moments, Traces, tuple]:
+class _Source:
+    "What tells one input file from another: name, size and checksum; not the path, which may say more of a person or a place than a shared file should."
+    def __init__(self, path:Path): self.path, self.size, self.done, self.sum = path, path.stat().st_size, 0, hashlib.sha256()
+    def advance(self, share:float)->None:
+        "Bring the checksum to this share of the file."
+        with open(self.path, 'rb', buffering=0) as f:
+            f.seek(self.done)
+            while self.done < min(1., share)*self.size and (piece := f.read(1 << 20)): self.sum.update(piece); self.done += len(piece)
+    def finish(self)->dict:
+        self.advance(1.)
+        return dict(name=self.path.name, size=self.size, sha256=self.sum.hexdigest())
+
+def _read(bold:Bold, grid:Grid, mask:np.ndarray, cfg:PreprocessConfig, source:_Source, file)->tuple[_Spill, Moments, Traces, tuple]:
     "(the spilled brain, its moments and traces in stored numbers, slope and intercept)."
     blocks, scaling = _stream(bold, grid, mask, cfg.interpolation)
     n_voxels = int(mask.sum())
     spill, moments, traces = _Spill(n_voxels, file), Moments(n_voxels), Traces(n_voxels)
-    for block in blocks: spill.append(block); moments.update(block); traces.update(block)   # (n, V)
+    for block in blocks:   # (n, V)
+        spill.append(block); moments.update(block); traces.update(block); source.advance(spill.shape[0]/bold.n_frames)
     return spill, moments, traces, scaling
 
 def _motion(bold:Bold, notes:list)->np.ndarray|None:
@@ -204,10 +220,6 @@ def _motion(bold:Bold, notes:list)->np.ndarray|None:
     if bold.scan.confounds is None: return None
     try: return framewise_displacement(bold.scan.confounds, bold.n_frames)
     except InputError as e: notes.append(f'no displacement: {e}'); return None
-
-def _source(path:Path)->dict:
-    "What tells one input file from another: name, size and checksum; not the path, which may say more of a person or a place than a shared file should."
-    with open(path, 'rb') as f: return dict(name=path.name, size=path.stat().st_size, sha256=hashlib.file_digest(f, 'sha256').hexdigest())
 
 # %% ../nbs/04b_preprocess.ipynb #48f99b7b
 def preprocess_run(
@@ -222,15 +234,15 @@ def preprocess_run(
     existing_path(scan.path, 'BOLD run')
     if out.suffix != '.safetensors': out = out/f'{scan.key}.safetensors'
     out.parent.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(1) as aside, _ready(scan, cfg, out.parent) as bold:
-        source = aside.submit(_source, scan.path)
+    with _ready(scan, cfg, out.parent) as bold:
         check_space(bold, cfg.grid, cfg.space)
         own = Grid('native', bold.shape[:3], bold.affine)
         grid = own if cfg.grid == 'native' or own.same(named_grid(cfg.grid)) else named_grid(cfg.grid)
         voxels = brain_mask(bold, cfg.mask if mask is None else mask, grid, cfg.space)
         nuisance, made_as = _confounds(bold.scan, cfg.confounds, bold.n_frames), fingerprint(cfg if mask is None else replace(cfg, mask='given'), bold)
         with tempfile.TemporaryFile(dir=out.parent) as file, tempfile.TemporaryFile(dir=out.parent) as second:
-            frames, raw, traces, scaling = _read(bold, grid, voxels, cfg, file)
+            source = _Source(scan.path)
+            frames, raw, traces, scaling = _read(bold, grid, voxels, cfg, source, file)
             moments, traces, notes = raw.of_stored(*scaling), traces.arrays(*scaling), list(bold.notes)
             _check_signal(moments, voxels, scan.path, cfg)
             fd, place = _motion(bold, notes), _check_place(bold, grid, cfg, notes)
@@ -241,7 +253,7 @@ def preprocess_run(
             stats = moments.stats(cfg.normalization, allow_nonfinite=True)
             outside = _outside(cfg, moments, stats)
             frames.stats, frames.blank = stats.of_stored(*scaling), (moments.bad_voxels, outside) if moments.nonfinite else None
-            return write_run(out, frames, voxels, grid.affine, bold.tr, stats=stats, source=source.result(), fingerprint=made_as,
+            return write_run(out, frames, voxels, grid.affine, bold.tr, stats=stats, source=source.finish(), fingerprint=made_as,
                              subject=scan.subject, background=outside, quality=found, moments=moments, traces=traces)
 
 def _outside(cfg:PreprocessConfig, moments:Moments, stats:Stats)->float|str:

@@ -46,6 +46,8 @@ def _write_safetensors(path:Path, tensors:dict, metadata:dict)->None:
         f.seek(8 + text.index(_NO_SUM.encode())); f.write(digest.hexdigest().encode())
 
 # %% ../nbs/04_store.ipynb #a756cceb
+_MASKS = {}  # checksum → mask, the last 64
+
 @dataclass(repr=False)
 class Run:
     "One preprocessed run on disk. Nothing but the header is read until it is asked for."
@@ -61,6 +63,8 @@ class Run:
     source:dict = field(default_factory=dict)   # Name, size and SHA-256 of the file it was made from
     quality:dict = field(default_factory=dict)  # What was noticed on the way: Dice with the template, constant voxels, ...
     checksum:str = ''    # SHA-256 of the tensors
+    first_byte:int = 0   # Where the frames begin in the file
+    mask_id:str = ''     # Checksum of the mask: runs of one cohort share one
 
     def _get(self, name):
         with safe_open(self.path, 'np') as f: return f.get_tensor(name)
@@ -70,9 +74,14 @@ class Run:
         "All frames, read now."
         return self._get('frames')
 
-    @cached_property
-    def mask(self)->np.ndarray: # (X, Y, Z) bool
-        return self._get('mask').astype(bool)
+    @property
+    def mask(self)->np.ndarray: # (X, Y, Z) bool, not to be written to
+        "The voxels of the columns. Runs with the same mask share one array: a million voxels for each of 40,000 runs would not fit anywhere."
+        if (found := _MASKS.get(self.mask_id)) is None:
+            found = self._get('mask').astype(bool); found.flags.writeable = False
+            if len(_MASKS) >= 64: _MASKS.pop(next(iter(_MASKS)))
+            if self.mask_id: _MASKS[self.mask_id] = found
+        return found
 
     @cached_property
     def stats(self)->Stats:
@@ -92,13 +101,19 @@ class Run:
 # %% ../nbs/04_store.ipynb #49b19e73
 @patch
 def window(self:Run,
-    start:int, # First frame
-    n:int,     # Number of frames
+    start:int,                # First frame
+    n:int,                    # Number of frames
+    out:np.ndarray|None=None, # (n, V) float16 to read into, rows contiguous: a place in a batch; None: new memory
 )->np.ndarray: # (n, V) float16
     "`n` frames from `start` on; only these bytes are read. Raises `InputError` when the run does not hold them."
     if start < 0 or n < 1 or start + n > self.n_frames:
         raise InputError(f'{self.path}: asked for frames {start} to {start+n-1} of a run of {self.n_frames}. Use shorter windows, or leave this run out.')
-    with safe_open(self.path, 'np') as f: return f.get_slice('frames')[start:start + n]
+    if out is None: out = np.empty((n, self.n_voxels), '<f2')
+    with open(self.path, 'rb', buffering=0) as f:
+        f.seek(self.first_byte + 2*start*self.n_voxels)
+        for row in out:
+            if f.readinto(row) != row.nbytes: raise InputError(f'{self.path}: cut short since it was opened. Remove it and preprocess the run again.')
+    return out
 
 # %% ../nbs/04_store.ipynb #c4117657
 @patch
@@ -162,11 +177,13 @@ def open_run(
                 raise InputError(f'{path}: a safetensors file, but not a preprocessed run. Make one with brainmt-preprocess.')
             if int(meta['format_version']) != FORMAT_VERSION:
                 raise InputError(f"{path}: format version {meta['format_version']}, this library reads {FORMAT_VERSION}. Preprocess the run again.")
+            with open(path, 'rb') as raw: header = json.loads(raw.read(size)) if (size := int.from_bytes(raw.read(8), 'little')) else {}
+            first = 8 + size + header['frames']['data_offsets'][0]
             (t, v), shape, affine = f.get_slice('frames').get_shape(), tuple(f.get_slice('mask').get_shape()), f.get_tensor('affine')
     except (SafetensorError, OSError) as e:
         raise InputError(f'{path}: cut short, or not a safetensors file ({e}). Remove it and preprocess the run again.') from e
     return Run(path, shape, t, v, float(meta['tr']), meta['subject'], affine, float(meta['background']),
-               json.loads(meta['fingerprint']), json.loads(meta['source']), json.loads(meta['quality']), meta['checksum'])
+               json.loads(meta['fingerprint']), json.loads(meta['source']), json.loads(meta['quality']), meta['checksum'], first, meta.get('mask_id', ''))
 
 # %% ../nbs/04_store.ipynb #a6811036
 def _background(rule:str|float, method:str)->str|float:
@@ -180,11 +197,12 @@ def _background(rule:str|float, method:str)->str|float:
 def _halves(frames, path:Path)->Iterator[np.ndarray]:
     "The frames as float16, some 2 MB at a time. Raises `InputError` for values that half precision cannot hold."
     n = max(1, int(1e6 // frames.shape[1]))
-    for start in range(0, frames.shape[0], n):
+    memory = [torch.empty((n, frames.shape[1]), dtype=torch.float16) for _ in range(3)]   # the writer holds one while the next is made
+    for i, start in enumerate(range(0, frames.shape[0], n)):
         block = np.ascontiguousarray(frames[start:start + n], np.float32)
         if not (block.min() > -65520 and block.max() < 65520):   # NaN fails both comparisons
             raise InputError(f'{path.name}: frames {start} and after hold values that half precision cannot (over 65,504, NaN or Inf). Choose a normalisation.')
-        yield torch.from_numpy(block).half().numpy()             # six times faster than NumPy's own rounding, and the same numbers
+        yield memory[i % 3][:len(block)].copy_(torch.from_numpy(block)).numpy()   # six times faster than NumPy's own rounding, and the same numbers
 
 # %% ../nbs/04_store.ipynb #276dd34b
 TRACES = ('global_signal', 'dvars', 'fd')  # quality over time: see `brainmt.quality`
@@ -224,7 +242,8 @@ def write_run(
     if outside == 'minimum': outside = min(float(block.min()) for block in _halves(frames, path))
     meta = dict(format_version=str(FORMAT_VERSION), tr=repr(float(tr)), subject=str(subject or path.stem.removeprefix('sub-')),
                 background=repr(outside), fingerprint=json.dumps(fingerprint),
-                source=json.dumps(dict(name=str(source)) if isinstance(source, str) else source or {}), quality=json.dumps(quality or {}), library='brainmt')
+                source=json.dumps(dict(name=str(source)) if isinstance(source, str) else source or {}), quality=json.dumps(quality or {}), library='brainmt',
+                mask_id=hashlib.sha256(np.packbits(mask).tobytes() + repr(mask.shape).encode()).hexdigest())
     tensors = {name: (str(a.dtype), a.shape, [np.ascontiguousarray(a)]) for name, a in _small_tensors(affine, stats, moments, traces or {}).items()}
     tensors |= dict(frames=('float16', (t, v), _halves(frames, path)), mask=('uint8', mask.shape, [np.ascontiguousarray(mask, np.uint8)]))
     with whole_file(path) as tmp: _write_safetensors(tmp, tensors, meta)

@@ -221,19 +221,21 @@ def _check_codes(img, path:Path, notes:list)->tuple[int, int]:
     return int(s), int(q)
 
 # %% ../nbs/02_volume.ipynb #a1c13683
-_BLOCK = 4_000_000  # bytes read at a time: one or two frames at 2 mm, still inside the processor's cache when they are used
+_BLOCK = 8_000_000  # bytes read at a time: some frames at 2 mm, still in the processor's cache when they are used
 
 @patch
 def stored_frames(self:Bold,
-    n:int|None=None, # Frames at a time; None: about 4 MB
+    n:int|None=None,   # Frames at a time; None: about 8 MB
+    reuse:bool=False,  # True: a block is written over two blocks later; for who copies what is wanted at once
 )->Iterator[np.ndarray]: # (n, X·Y·Z), numbers and order of the file
     "Blocks of frames as they lie in the file, before slope and orientation. Raises `InputError` when the file breaks off."
     proxy, size = self.stored.dataobj, int(np.prod(self.stored.shape[:3]))
     n = n or max(1, _BLOCK // (size*proxy.dtype.itemsize))
     with _reading(self.path), _open_bytes(Path(proxy.file_like)) as f:
         if len(f.read(proxy.offset)) < proxy.offset: raise EOFError('no data behind the header')
-        for start in range(0, self.n_frames, n):
-            block = np.empty((min(n, self.n_frames - start), size), proxy.dtype)
+        memory = [np.empty((n, size), proxy.dtype) for _ in range(3)] if reuse else None   # fresh memory costs as much as filling it
+        for i, start in enumerate(range(0, self.n_frames, n)):
+            block = (memory[i % 3] if reuse else np.empty((n, size), proxy.dtype))[:self.n_frames - start]
             view, got = memoryview(block.view(np.uint8).reshape(-1)), 0
             while got < len(view):
                 if not (k := f.readinto(view[got:])): raise EOFError(f'frame {start + got//(size*proxy.dtype.itemsize)} is the last whole one')
@@ -267,23 +269,34 @@ def _ahead(items:Iterable)->Iterator:
 @patch
 def in_mask(self:Bold,
     mask:np.ndarray,   # (X, Y, Z) bool on the run's own grid
-    n:int|None=None,   # Frames at a time; None: about 4 MB of the whole volume
+    n:int|None=None,   # Frames at a time; None: about 8 MB of the whole volume
+    reuse:bool=False,  # True: the next block is written over the last one; for who is through with it by then
 )->Iterator[np.ndarray]: # (n, V), the file's own numbers (see `scaling`), voxels in the mask's order
     "The brain voxels of the frames in order, in one pass through the file. Raises `InputError` when it breaks off."
     if not _is_plain(self.stored):
         yield from (np.ascontiguousarray(block[mask].T) for block in self.blocks(n))
         return
-    numbers = np.arange(int(np.prod(self.stored.shape[:3]))).reshape(self.stored.shape[:3], order='F')
-    index = _turn(numbers, self.stored.affine)[mask]                                  # (V,)
-    for block in _ahead(self.stored_frames(n)):
-        if self._seen < _FIRST: self._look(self._as_volumes(block))
-        inside = block.take(index, axis=1)                                            # (n, V)
+    size = int(np.prod(self.stored.shape[:3]))
+    numbers = np.arange(size).reshape(self.stored.shape[:3], order='F')
+    index = _turn(numbers, self.stored.affine)[mask]                # (V,) places in the file's order
+    inside = np.zeros(size, bool); inside[index] = True
+    growing = np.flatnonzero(inside)                                # the same places, in growing order
+    rank = np.empty(size, np.intp); rank[growing] = np.arange(len(growing))
+    back = rank[index]                                              # x[growing][back] is x[index]
+    line, memory = np.empty(len(index), self.stored.dataobj.dtype), None
+    for block in _ahead(self.stored_frames(n, reuse=True)):
+        if self._seen < _FIRST: self._look(block.sum(axis=0, dtype=np.float32), len(block))
+        if memory is None or not reuse: memory = np.empty((len(block), len(index)), line.dtype)
+        inside = memory[:len(block)]                                # (n, V)
+        for frame, out in zip(block, inside):
+            np.take(frame, growing, out=line, mode='clip')   # clip: every index is good, and NumPy need not ask
+            np.take(line, back, out=out, mode='clip')
         yield inside.astype(inside.dtype.newbyteorder('='), copy=False)
 
 # %% ../nbs/02_volume.ipynb #d5b9d293
 @patch
 def _as_volumes(self:Bold, block:np.ndarray)->np.ndarray:
-    "(n, X·Y·Z) as stored → (X, Y, Z, n), turned to RAS and scaled."
+    "(n, X·Y·Z) as stored → (X, Y, Z, n), turned to RAS and scaled; a view where there is nothing to scale."
     slope, inter = self.scaling
     volumes = np.moveaxis(block.reshape(len(block), *self.stored.shape[2::-1]), 0, -1).transpose(2, 1, 0, 3)
     if (slope, inter) != (1., 0.):
@@ -293,7 +306,7 @@ def _as_volumes(self:Bold, block:np.ndarray)->np.ndarray:
 
 @patch
 def blocks(self:Bold,
-    n:int|None=None, # Frames at a time; None: about 4 MB
+    n:int|None=None, # Frames at a time; None: about 8 MB
 )->Iterator[np.ndarray]: # (X, Y, Z, n), scaled
     "The frames in order, a few at a time. Raises `InputError` when the file breaks off."
     if _is_plain(self.stored): yield from (self._as_volumes(block) for block in _ahead(self.stored_frames(n))); return
@@ -306,18 +319,19 @@ def blocks(self:Bold,
 _FIRST = 16  # frames to average: enough to see the brain
 
 @patch
-def _look(self:Bold, volumes:np.ndarray)->None:
-    "Add (X, Y, Z, n) volumes to the mean of the first frames."
-    self._sum, self._seen = self._sum + volumes.sum(axis=3, dtype=np.float32), self._seen + volumes.shape[3]
+def _look(self:Bold, total:np.ndarray, n:int)->None:
+    "Add the sum of `n` frames, (X·Y·Z,) as stored, to what has been seen."
+    self._sum, self._seen = self._sum + total, self._seen + n
 
 @patch
-def mean_image(self:Bold)->np.ndarray: # (X, Y, Z) float32
+def mean_image(self:Bold)->np.ndarray: # (X, Y, Z)
     "Mean of the first frames: the brain as the data show it, whatever the header says."
-    if not self._seen:
-        for block in self.blocks():
-            self._look(block)
+    if not self._seen and _is_plain(self.stored):
+        for block in _ahead(self.stored_frames(reuse=True)):
+            self._look(block.sum(axis=0, dtype=np.float32), len(block))
             if self._seen >= _FIRST: break
-    return self._sum/self._seen
+    if not self._seen: return next(self.blocks(_FIRST)).mean(axis=3)
+    return self._as_volumes((self._sum/self._seen)[None])[..., 0]
 
 # %% ../nbs/02_volume.ipynb #4263f237
 def find_space(
