@@ -285,7 +285,7 @@ def in_mask(self:Bold,
     back = rank[index]                                              # x[growing][back] is x[index]
     line, memory = np.empty(len(index), self.stored.dataobj.dtype), None
     for block in _ahead(self.stored_frames(n, reuse=True)):
-        if self._seen < _FIRST: self._look(block.sum(axis=0, dtype=np.float32), len(block))
+        if self._seen < _FIRST: self._look(block)
         if memory is None or not reuse: memory = np.empty((len(block), len(index)), line.dtype)
         inside = memory[:len(block)]                                # (n, V)
         for frame, out in zip(block, inside):
@@ -319,18 +319,19 @@ def blocks(self:Bold,
 _FIRST = 16  # frames to average: enough to see the brain
 
 @patch
-def _look(self:Bold, total:np.ndarray, n:int)->None:
-    "Add the sum of `n` frames, (X·Y·Z,) as stored, to what has been seen."
-    self._sum, self._seen = self._sum + total, self._seen + n
+def _look(self:Bold, block:np.ndarray)->None:
+    "Add (n, X·Y·Z) frames as stored to what has been seen, until it is enough: exactly these frames, whatever the size of the blocks."
+    some = block[:_FIRST - self._seen]
+    self._sum, self._seen = self._sum + some.sum(axis=0, dtype=np.float32), self._seen + len(some)
 
 @patch
 def mean_image(self:Bold)->np.ndarray: # (X, Y, Z)
     "Mean of the first frames: the brain as the data show it, whatever the header says."
     if not self._seen and _is_plain(self.stored):
         for block in _ahead(self.stored_frames(reuse=True)):
-            self._look(block.sum(axis=0, dtype=np.float32), len(block))
+            self._look(block)
             if self._seen >= _FIRST: break
-    if not self._seen: return next(self.blocks(_FIRST)).mean(axis=3)
+    if not self._seen: return next(self.blocks(_FIRST)).mean(axis=3, dtype=np.float32)
     return self._as_volumes((self._sum/self._seen)[None])[..., 0]
 
 # %% ../nbs/02_volume.ipynb #4263f237
