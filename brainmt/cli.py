@@ -228,7 +228,7 @@ def train(
     "Trains on a store and a table, keeps the best epoch, and judges it on the held-out subjects."
     from brainmt.data import make_dls
     from brainmt.model import PRESETS
-    from brainmt.phenotype import make_split, match_subjects
+    from brainmt.split import make_split, match_subjects
     from brainmt.store import open_cohort
     from brainmt.train import TrainConfig, history, train as fit
     d, r, o = settings.dataset, settings.run, settings.optimizer
@@ -314,7 +314,7 @@ def evaluate(
     "Scores predictions against a table, with intervals and permutation p-values."
     import pandas as pd
     from brainmt.evaluate import evaluate as score
-    from brainmt.phenotype import match_subjects
+    from brainmt.split import match_subjects
     from brainmt.report import write_report
     _needed(settings, 'predictions', 'target_path', 'target_col')
     found = pd.read_csv(existing_path(settings.predictions, 'predictions file'), dtype={'subject': str})
@@ -377,8 +377,9 @@ class DemoSettings:
 
 def _demo_cohort(s, out, stage):
     "Scans as files, a store, tables and a split: (runs, tables by column, split)."
-    from brainmt.phenotype import audit_split, make_split, read_table
+    from brainmt.phenotype import read_table
     from brainmt.preprocess import PreprocessConfig, preprocess_cohort
+    from brainmt.split import audit_split, make_split
     from brainmt.store import open_cohort
     from brainmt.synth import SynthConfig, write_cohort
     from tqdm import tqdm

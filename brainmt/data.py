@@ -24,7 +24,8 @@ from fastai.distributed import DistributedDL
 from fastai.torch_core import num_distrib, rank_distrib
 from .core import InputError
 from .store import open_cohort
-from .phenotype import Split, TargetScaler, audit_split, match_subjects, stable_fraction
+from .split import Split, audit_split, match_subjects, stable_fraction
+from .phenotype import TargetScaler
 
 # %% ../nbs/06_data.ipynb #4fc74135
 def window_starts(
