@@ -170,7 +170,7 @@ def preprocess(
     counts = manifest.status.value_counts()
     print(', '.join(f'{n} {status}' for status, n in counts.items()) + f'. Manifest: {settings.save_root}/manifest{"*" if settings.shard else ""}.csv')
     if settings.report:
-        from brainmt.report import write_qc
+        from brainmt.qc import write_qc
         print(f'Quality: {write_qc(settings.save_root, read_manifest(settings.save_root), settings.save_root)}')
     failed = manifest[manifest.status == 'failed']
     if len(failed): raise InputError(f'{len(failed)} of {len(manifest)} runs could not be used; the others are stored. First: {failed.reason.iloc[0]}')

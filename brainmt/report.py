@@ -4,27 +4,23 @@
 
 # %% auto #0
 __all__ = ['plot_learning_curve', 'plot_metric_curve', 'plot_roc', 'plot_confusion', 'plot_scatter', 'plot_intervals',
-           'plot_glass_brain', 'verdict', 'write_report', 'write_qc']
+           'plot_glass_brain', 'verdict', 'write_report']
 
 # %% ../nbs/20_report.ipynb #f5bb0fd3
 # Example:
-#     from brainmt.report import write_report, write_qc
+#     from brainmt.report import write_report
 #     write_report('runs/demo', dict(title='Lag effect', task='classification', metrics=evaluate(predictions, table, 'classification')))
-#     write_qc('store', preprocess_cohort('bids', 'store'), 'store')   # store/qc.html: what the scans are worth
 
-import base64, hashlib, io, numbers, os, re
-from collections import Counter
+import base64, hashlib, io, numbers, os
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 import jinja2, matplotlib as mpl, numpy as np, pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from PIL import Image
 from sklearn.metrics import roc_curve
 from .core import InputError, existing_path, whole_file
 from .evaluate import confusion
-from .quality import FD_HIGH, LIMITS, _known, concerns, spikes
-from .store import open_run
 
 # %% ../nbs/20_report.ipynb #91cd44e8
 _INK, _BLUE, _ORANGE, _GREY = '#1f2933', '#1d5f9e', '#c4581b', '#9aa5b1'
@@ -182,66 +178,18 @@ def verdict(
     if n is not None and n < 10: lines.append(('open', f'Only {n} held-out subjects: with fewer than ten, bootstrap intervals are too narrow.'))
     return lines
 
-# %% ../nbs/20_report.ipynb #299c3761
-_LIGHT = '--page:#f5f7fa;--card:#fff;--ink:#1f2933;--soft:#52606d;--line:#dde2e8;--blue:#1d5f9e;--orange:#b4500b;--good:#23744d;--bad:#b3311f;--open:#8a6100'
-_DARK = '--page:#14181d;--card:#1d232b;--ink:#e6e9ed;--soft:#a5b0bc;--line:#36404b;--blue:#6cb0f0;--orange:#f0994a;--good:#5fc491;--bad:#f28372;--open:#dcb04a'
-_BASE_CSS = ':root{color-scheme:light dark;' + _LIGHT + '} @media (prefers-color-scheme:dark){:root{' + _DARK + '}} @media print{:root{color-scheme:light;' + _LIGHT + ';--page:#fff}}' + '''
-*{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--ink);font:1rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
-main{margin:0 auto;padding:1.5rem 1rem 3rem}
-h1{font-size:1.75rem;line-height:1.25;margin:.5rem 0 .25rem;overflow-wrap:anywhere}
-h2{font-size:1.1rem;margin:0 0 .75rem} h3{font-size:.95rem;margin:1rem 0 .25rem}
-p{margin:.4rem 0} .soft{color:var(--soft);font-size:.9rem} img{display:block;max-width:100%;height:auto} figcaption{color:var(--soft);font-size:.85rem;margin-top:.35rem}
-section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:1.1rem 1.25rem;margin-top:1rem}
-table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums} small{display:block;color:var(--soft);font-weight:400;font-size:.8rem} small:empty{display:none}
-th,td{text-align:left;padding:.35rem .75rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top} th{font-weight:600;color:var(--soft)} td.n,th.n{text-align:right;white-space:nowrap;padding-right:.25rem;padding-left:.75rem}
-footer{color:var(--soft);font-size:.85rem;margin-top:1.5rem}
-@media (max-width:30rem){section{padding:.9rem .85rem} h1{font-size:1.4rem} table{font-size:.82rem} td.n,th.n{padding-left:.35rem} small{font-size:.72rem} th.n{white-space:normal}}
-@media print{section{break-inside:avoid;border:0;padding:.5rem 0}}
-'''
-
 # %% ../nbs/20_report.ipynb #2ff495d4
-_CSS = _BASE_CSS + '''
-main{max-width:60rem} .verdict p{padding:.1rem 0 .1rem .8rem;border-left:4px solid var(--open);margin:.6rem 0}
-.verdict p.good{border-color:var(--good)} .verdict p.bad{border-color:var(--bad)} .verdict p:first-of-type{font-size:1.1rem;font-weight:600}
-.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(17rem,100%),1fr));gap:1rem 2rem;align-items:start}
-figure{margin:0 0 .6rem} img{margin:0 auto;background:#fff;border-radius:6px}
-.wide{overflow-x:auto} .facts th,.facts td{overflow-wrap:anywhere} .facts th{width:45%} tr:last-child td{border-bottom:0}
-details{margin-top:.9rem} summary{cursor:pointer;font-weight:600} details>.wide{margin-top:.6rem;max-height:26rem;overflow:auto} code{font-size:.85em;overflow-wrap:anywhere}
-.bar{height:.5rem;border-radius:3px;background:var(--blue);opacity:.55;min-width:2px} td.b{width:35%;vertical-align:middle}
-'''
+def _asset(name:str)->Markup:
+    "A style or a script of ours, as it is."
+    return Markup((files('brainmt')/'templates'/name).read_text(encoding='utf-8'))
 
-# %% ../nbs/20_report.ipynb #6e989f86
-_PAGE = '''<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{{ title }}</title><style>{{ css }}</style></head><body><main>
-{% macro facts(rows) %}<div class="wide"><table class="facts">{% for k, v in rows %}<tr><th scope="row">{{ k }}</th><td>{{ v }}</td></tr>{% endfor %}</table></div>{% endmacro %}
-{% macro picture(name, alt, caption) %}{% if name in images %}<figure><img src="{{ images[name] }}" alt="{{ alt }}"><figcaption>{{ caption }}</figcaption></figure>{% endif %}{% endmacro %}
-<header><h1>{{ title }}</h1><p class="soft">{{ subtitle }}</p></header>
-{% if verdict %}<section class="verdict"><h2>Verdict</h2>{% for kind, line in verdict %}<p class="{{ kind }}">{{ line }}</p>{% endfor %}
-{{ picture('intervals', 'Main metric with its interval, model and null control', 'Dot: value on the held-out subjects. Bar: 95 % interval from resampled subjects.') }}</section>{% endif %}
-{% if metrics %}<section><h2>Metrics on the held-out subjects</h2><div class="wide"><table>
-<tr><th>Metric</th><th class="n">Value <small>95 % interval</small></th><th class="n">p</th>{% if has_null %}<th class="n">Shuffled labels</th>{% endif %}</tr>
-{% for m in metrics %}<tr><td>{{ m.name }}</td><td class="n">{{ m.value }} <small>{{ m.interval }}</small></td><td class="n">{{ m.p }}</td>{% if has_null %}<td class="n">{{ m.null }} <small>{{ m.null_interval }}</small></td>{% endif %}</tr>{% endfor %}</table></div>
-<p class="soft">p: how often shuffled answers score at least as well. Thresholded metrics call a subject class 1 from a probability of one half on.</p></section>{% endif %}
-''' + '''
-{% if images.roc or images.confusion or images.scatter %}<section><h2>Predictions</h2><div class="pair">
-{{ picture('roc', 'ROC curve', 'ROC curve; the dashed diagonal is guessing.') }}{{ picture('confusion', 'Confusion matrix', 'Held-out subjects by true and predicted class.') }}
-{{ picture('scatter', 'Predicted against true values', 'Predicted against true values; a perfect model lies on the dashed line.') }}</div>
-{% if subjects %}<details><summary>All {{ n_subjects }} subjects</summary><div class="wide"><table><tr>{% for c in subject_columns %}<th{% if not loop.first %} class="n"{% endif %}>{{ c }}</th>{% endfor %}</tr>
-{% for row in subjects %}<tr>{% for v in row %}<td{% if not loop.first %} class="n"{% endif %}>{{ v }}</td>{% endfor %}</tr>{% endfor %}</table></div>{% if n_subjects > subjects|length %}<p class="soft">The first {{ subjects|length }} of {{ n_subjects }}.</p>{% endif %}</details>{% endif %}</section>{% endif %}
-{% if images.learning_curve %}<section><h2>Learning</h2><div class="pair">{{ picture('learning_curve', 'Learning curves', 'Loss by epoch; the checkpoint with the lowest validation loss is kept.') }}{{ picture('metric_curve', 'Metric by epoch', 'The metric on the validation subjects.') }}</div></section>{% endif %}
-{% if table or images.glass_brain %}<section><h2>Where the model looked</h2>{{ picture('glass_brain', 'Attribution on a glass brain', 'Mean absolute integrated gradients, strongest fifth, projected through the head; 1 is the mean voxel.') }}
-{% if table %}<div class="wide"><table><tr>{% for c in table_columns %}<th{% if not loop.first %} class="n"{% endif %}>{{ c }}</th>{% endfor %}</tr>{% for row in table %}<tr>{% for v in row %}<td{% if not loop.first %} class="n"{% endif %}>{{ v }}</td>{% endfor %}</tr>{% endfor %}</table></div>{% endif %}
-{% if completeness %}<p class="soft">Completeness: the shares add up to the change of the output within {{ completeness }}.</p>{% endif %}</section>{% endif %}
-{% if data or split %}<section><h2>Data and splits</h2><div class="pair">{% if data %}<div><h3>Data</h3>{{ facts(data) }}</div>{% endif %}
-{% if split %}<div><h3>Splits by subject</h3>{{ facts(split) }}</div>{% endif %}</div></section>{% endif %}
-{% if timings or versions or config %}<section><h2>How it was made</h2>{% if timings %}<h3>Time by stage (total {{ total }})</h3><div class="wide"><table>
-{% for k, v, share in timings %}<tr><td>{{ k }}</td><td class="n">{{ v }}</td><td class="b"><div class="bar" style="width:{{ share }}%"></div></td></tr>{% endfor %}</table></div>{% endif %}
-{% if config %}<details><summary>Configuration</summary>{{ facts(config) }}</details>{% endif %}{% if versions %}<details><summary>Versions</summary>{{ facts(versions) }}</details>{% endif %}</section>{% endif %}
-<footer>Made by brainmt. A prediction about groups of people, from research software; not a medical device.</footer></main></body></html>
-'''
+def _sha256(text:str)->str: return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+def _render(template:str, **view)->str:
+    "The page as text. Whatever is in `view` is escaped; `script`, where there is one, is the only script that a browser will run."
+    templates = jinja2.Environment(loader=jinja2.PackageLoader('brainmt'), autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    templates.filters['sha256'], templates.globals['asset'] = _sha256, _asset
+    return templates.get_template(template).render(dict(script=None) | view)
 
 # %% ../nbs/20_report.ipynb #a7cb3d39
 def _text(value):
@@ -315,7 +263,7 @@ def _view(r, images):
     if p is not None and 'subject' not in p: p = p.rename_axis('subject').reset_index()
     n, table, timings = None if p is None else len(p), found.get('table'), r.get('timings') or {}
     subtitle = [task.capitalize()] + [f'{k} {_text(r[k])}' for k in ('effect', 'seed') if r.get(k) is not None] + ([] if n is None else [f'{n} held-out subjects'])
-    return dict(title=str(r.get('title') or 'BrainMT run'), subtitle=' · '.join(subtitle), css=Markup(_CSS),
+    return dict(title=str(r.get('title') or 'BrainMT run'), subtitle=' · '.join(subtitle), style='report.css',
         images={k: 'data:image/png;base64,' + base64.b64encode(v).decode() for k, v in images.items()},
         verdict=verdict(metrics, task, null, n) if metrics else [], metrics=list(_metric_rows(metrics, null)), has_null=bool(null),
         n_subjects=n, subjects=[] if p is None else _cells(p), subject_columns=[] if p is None else list(p.columns),
@@ -326,7 +274,7 @@ def _view(r, images):
 
 def _page(results, images):
     "The page as text."
-    return jinja2.Environment(autoescape=True, trim_blocks=True).from_string(_PAGE).render(_view(results, images))
+    return _render('report.html', **_view(results, images))
 
 # %% ../nbs/20_report.ipynb #e1a3cb20
 def write_report(
@@ -342,307 +290,3 @@ def write_report(
         with whole_file(folder/'plots'/f'{name}.png') as tmp: tmp.write_bytes(png)
     with whole_file(folder/'report.html') as tmp: tmp.write_text(_page(results, images), encoding='utf-8')
     return folder/'report.html'
-
-# %% ../nbs/20_report.ipynb #70ea51b5
-_STATES = dict(look='⚠︎ look', fine='✓ fine', skipped='↷ skipped', failed='✗ failed')   # never by colour alone
-
-def _empty(value)->bool: return value is None or value is pd.NA or value == '' or (isinstance(value, float) and np.isnan(value))
-def _said_or(value, other=''): return other if _empty(value) else str(value)
-
-def _many(n:int, word:str)->str: return f'{n:,} {word}' + ('' if n == 1 else 's')
-
-def _judge(row:dict)->dict:
-    "The row with its `kind` (a key of `_STATES`) and its `concerns` in words."
-    status, found = _said_or(row.get('status'), 'done'), concerns(row)
-    kept = status == 'done' or (status == 'skipped' and not _empty(row.get('file')))   # skipped, for it was finished before
-    return row | dict(kind='look' if kept and found else 'fine' if kept else status if status in _STATES else 'failed', concerns=found if kept else [])
-
-# %% ../nbs/20_report.ipynb #9775383a
-def _headline(rows:list)->str:
-    "'9 scans: 6 done, 1 skipped, 2 failed; 3 of the 6 in the store deserve a look.'"
-    count = Counter(_said_or(row.get('status'), 'done') for row in rows)
-    parts = [f'{count.pop(name):,} {name}' for name in ('done', 'skipped', 'failed') if count.get(name)] + [f'{n:,} {name}' for name, n in count.items()]
-    kept, look = sum(row['kind'] in ('fine', 'look') for row in rows), sum(row['kind'] == 'look' for row in rows)
-    verdict = f'{look:,} of the {kept:,} in the store deserve{"s" if look == 1 else ""} a look' if look else f'none of the {kept:,} in the store needs a second look'
-    return _many(len(rows), 'scan') + (f': {", ".join(parts)}' if parts else '') + (f'; {verdict}.' if kept else '; none is in the store.')
-
-# %% ../nbs/20_report.ipynb #a0dd30bc
-def _groups(rows:list)->list[dict]:
-    "Reasons for failed or skipped runs, most frequent first: state, text with … for what differs, count, and the first subjects."
-    found = {}
-    for row in rows:
-        if row['kind'] not in ('failed', 'skipped'): continue
-        text = re.sub(r'^\S*[/\\.]\S*: ', '', _said_or(row.get('reason'), 'no reason was given'))   # the file, in front
-        key = row['kind'], re.sub(r'\S*[/\\]\S*|\d[\d.,]*', '…', text)
-        found.setdefault(key, []).append((text, _said_or(row.get('subject'), '?')))
-    groups = [dict(kind=kind, text=some[0][0] if len(some) == 1 else pattern, count=len(some), subjects=[s for _, s in some[:5]]) for (kind, pattern), some in found.items()]
-    return sorted(groups, key=lambda g: -g['count'])
-
-# %% ../nbs/20_report.ipynb #c70a07d9
-_SCALING = dict(zscore_voxelwise='each voxel z-scored over time', zscore='one z-score for the whole run', minmax='scaled to 0 … 1', none='not rescaled')
-
-def _prepared(f:Mapping)->str:
-    "One fingerprint as a sentence."
-    size = f' ({"×".join(map(str, f["shape"]))} voxels{" of " + str(f["voxel_size"]) + " mm" if f.get("voxel_size") else ""})' if isinstance(f.get('shape'), (list, tuple)) else ''
-    parts = [f'Grid {f.get("grid", "unknown")}{size}', f'{f.get("space", "unknown")} space', f'mask: {f.get("mask", "unknown")}', _SCALING.get(str(f.get('normalization')), str(f.get('normalization'))),
-             f'outside the brain: {_text(f.get("background"))}', 'no confounds removed' if f.get('confounds', 'none') == 'none' else f'confounds removed: {f["confounds"]}', f'TR {_text(f.get("tr"))} s']
-    return '; '.join(parts) + '.'
-
-def _in_words(prints:list)->tuple[str, list[str]]:
-    "How most runs were prepared, and for each choice in which they differ, its values and their counts."
-    if not prints: return '', []
-    usual = Counter(repr(sorted(f.items())) for f in prints).most_common(1)[0][0]
-    counts = {key: Counter(str(f.get(key)) for f in prints) for key in sorted({key for f in prints for key in f})}
-    differ = [f'{key}: ' + ', '.join(f'{v} ({_many(n, "run")})' for v, n in values.most_common(6)) for key, values in counts.items() if len(values) > 1]
-    return _prepared(next(f for f in prints if repr(sorted(f.items())) == usual)), differ
-
-# %% ../nbs/20_report.ipynb #4c385c98
-_GREYS, _LINE = 200, 200   # colours 0 … 199 are greys, 200 the outline, 201 … 255 viridis
-_PALETTE = [c for i in range(_GREYS) for c in [round(i*255/(_GREYS - 1))]*3] + [255, 140, 40] + [round(255*c) for i in range(55) for c in mpl.colormaps['viridis'](i/54)[:3]]
-
-def _pixels(image:np.ndarray, sizes, scale:float)->np.ndarray:
-    "A slice (voxels) at `scale` pixels per mm by nearest voxel, its second axis upwards."
-    rows, columns = ((np.arange(max(1, int(n*s*scale))) / (s*scale)).astype(int).clip(0, n - 1) for n, s in zip(image.shape, sizes))
-    return image[np.ix_(rows, columns)].T[::-1]
-
-def _outlined(grey:np.ndarray, inside:np.ndarray)->np.ndarray:
-    "The slice with the border of `inside` drawn into it."
-    core = np.pad(inside, 1)
-    core = core[2:, 1:-1] & core[:-2, 1:-1] & core[1:-1, 2:] & core[1:-1, :-2]
-    return np.where(inside & ~core, _LINE, grey).astype(np.uint8)
-
-# %% ../nbs/20_report.ipynb #a70a2cc2
-def _thumbnail(run, top:float=100., width:int=480)->bytes: # PNG
-    "Mean image from the right, from behind and from above, with the mask's outline, and the tSNR from above (bright: `top`)."
-    mask, sizes = np.asarray(run.mask, bool), np.sqrt((np.asarray(run.affine)[:3, :3]**2).sum(axis=0))   # voxel sizes in mm
-    mean, std = (np.nan_to_num(np.asarray(x, np.float64), posinf=0, neginf=0) for x in (run.mean, run.std))
-    low, high = min(0, np.percentile(mean, 1)), np.percentile(mean, 99)
-    grey, tsnr = np.zeros(mask.shape), np.zeros(mask.shape)
-    grey[mask] = np.clip((mean - low) / (high - low or 1), 0, 1) * (_GREYS - 1)
-    tsnr[mask] = np.where(std > 0, _LINE + 1 + 54*np.clip(np.abs(mean)/np.where(std > 0, std, 1)/top, 0, 1), 60)   # no signal: grey
-    box = tuple(slice(max(0, i.min() - 1), i.max() + 2) for i in np.nonzero(mask))
-    mask, grey, tsnr = mask[box], grey[box], tsnr[box]
-    i, j, k = (int(round(n.mean())) for n in np.nonzero(mask))
-    views = [(grey, (i, slice(None), slice(None)), (1, 2)), (grey, (slice(None), j, slice(None)), (0, 2)), (grey, (slice(None), slice(None), k), (0, 1)), (tsnr, (slice(None), slice(None), k), (0, 1))]
-    scale = width / sum(mask.shape[a]*sizes[a] for _, _, (a, _) in views)
-    panels = [_outlined(_pixels(volume[at], sizes[list(axes)], scale), _pixels(mask[at], sizes[list(axes)], scale)) for volume, at, axes in views]
-    height = max(p.shape[0] for p in panels)
-    image = Image.fromarray(np.hstack([np.pad(p, (((height - p.shape[0])//2, (height - p.shape[0] + 1)//2), (0, 0))) for p in panels]), 'P')
-    image.putpalette(_PALETTE)
-    buffer = io.BytesIO(); image.save(buffer, 'png', optimize=True)
-    return buffer.getvalue()
-
-# %% ../nbs/20_report.ipynb #4cf43c78
-def _curve(values:np.ndarray, low:float, high:float, most:int=320)->str:
-    "Points of an SVG polyline in a box of 640 × 72, in whole numbers: they are half as long as fractions."
-    x = np.asarray(values, np.float64); x = np.where(np.isfinite(x), x, low); t = np.arange(len(x))
-    if len(x) > 2*most:
-        edges = np.linspace(0, len(x), most + 1).astype(int)[:-1]
-        x = np.stack([np.minimum.reduceat(x, edges), np.maximum.reduceat(x, edges)], axis=1).ravel(); t = np.repeat(edges, 2)
-    return ' '.join(f'{640*i/max(1, len(values) - 1):.0f},{68 - 64*(v - low)/((high - low) or 1):.0f}' for i, v in zip(t, x))
-
-# %% ../nbs/20_report.ipynb #124d9c2b
-def _sparks(traces:Mapping)->list[dict]:
-    "What the three curves of a run show: name, unit, points, x of each mark, the range, and a sentence for those who do not see it."
-    signal, change = (np.asarray(traces.get(name, []), np.float64) for name in ('global_signal', 'dvars'))
-    level, usual = (abs(np.nanmean(signal)) if signal.size else 0), (np.nanmedian(change[1:]) if len(change) > 1 else 0)
-    percent, unit, out = (100/level, '%', []) if level > usual else (1, 'a.u.', [])   # without a mean there are no per cents
-    def add(name, unit, x, found, words, floor=None):
-        seen, where = x[1:][np.isfinite(x[1:])], np.flatnonzero(found)
-        if not seen.size: return
-        low, high, count = seen.min() if floor is None else floor, seen.max(), f'{len(where)} {words[len(where) != 1]}'
-        at = f', at frame {", ".join(map(str, where[:8]))}{" …" if len(where) > 8 else ""}' if len(where) else ''
-        out.append(dict(name=name, points=_curve(np.r_[x[1], x[1:]], low, high), marks=[f'{640*t/max(1, len(x) - 1):.0f}' for t in where],
-                        count=count, range=f'{_text(float(low))} to {_text(float(high))} {unit}', alt=f'{name} over {len(x)} frames: {count}{at}'))
-    if change.size: add('DVARS', unit, percent*change, spikes(change), ('spike', 'spikes'), 0)
-    if signal.size: add('Global signal', unit, percent*(signal - np.nanmean(signal)), spikes(np.abs(np.diff(signal, prepend=signal[:1]))), ('jump', 'jumps'))
-    if 'fd' in traces: add('FD', 'mm', np.asarray(traces['fd'], np.float64), np.asarray(traces['fd']) > FD_HIGH, (f'over {FD_HIGH:g} mm',)*2, 0)
-    return out
-
-# %% ../nbs/20_report.ipynb #25603fc4
-_NUMBERS = (('n_frames', 'Frames', '{:.0f}'), ('tr', 'TR (s)', '{:.3g}'), ('dice', 'Dice', '{:.2f}'), ('coverage', 'Coverage', '{:.0%}'), ('tsnr', 'tSNR', '{:.0f}'), ('dvars', 'DVARS (%)', '{:.2f}'),
-            ('spikes', 'Spikes', '{:.0f}'), ('global_spikes', 'Jumps', '{:.0f}'), ('fd_mean', 'FD (mm)', '{:.2f}'))
-
-def _histogram(column:str, label:str, form:str, rows:list, bins:int=20)->dict|None:
-    "One histogram in a box of 240 × 84: bars, limits, ends of the axis; None when no run has the number."
-    whole = next((l.of for l in LIMITS if l.column == column), None)   # spikes are judged as a share of the frames
-    pairs = [(x/n, row['kind'] == 'look') for row in rows if (x := _known(row, column)) is not None and (n := _known(row, whole) if whole else 1.)]
-    if not pairs: return None
-    x, look, form = *map(np.array, zip(*pairs)), '{:.1%}' if whole else form
-    limits = [l for l in LIMITS if l.column == column and (l.side == 'below' or l.value < 4*max(x.max(), 1e-9) or l.column in ('fd_mean', 'spikes', 'global_spikes'))]
-    low, high = min([x.min(), *(l.value for l in limits)]), max([x.max(), *(l.value for l in limits)])
-    if x.min() == x.max(): return dict(label=label, same=form.format(x.min()))
-    edges = np.linspace(low, high, min(bins, max(6, 2*int(len(x)**.5))) + 1)
-    def place(v): return 4 + 232*(v - low)/(high - low)
-    every, flagged = np.histogram(x, edges)[0], np.histogram(x[look], edges)[0]
-    up = 66/every.max()
-    bars = [dict(x=f'{place(a):.1f}', w=f'{max(1, place(b) - place(a) - 1):.1f}', y=f'{78 - up*n:.1f}', h=f'{up*n:.1f}', flagged=f'{up*f:.1f}',
-                 title=f'{form.format(a)} to {form.format(b)}: {_many(n, "run")}' + (f', {f:,} to look at' if f else '')) for a, b, n, f in zip(edges, edges[1:], every, flagged) if n]
-    return dict(label=label, bars=bars, low=form.format(low), high=form.format(high), limits=[dict(x=f'{place(l.value):.1f}', text=f'{l.side} {form.format(l.value)}') for l in limits],
-                alt=f'{label} of {len(x):,} runs: {form.format(x.min())} to {form.format(x.max())}, median {form.format(np.median(x))}; {int(look.sum())} of them to look at', median=form.format(np.median(x)))
-
-# %% ../nbs/20_report.ipynb #8cfce093
-_QC_CSS = _BASE_CSS + '''
-main{max-width:76rem} .headline{font-size:1.15rem;font-weight:600;margin:.4rem 0 0} nav{display:flex;flex-wrap:wrap;gap:.1rem .9rem;margin-top:.3rem} nav a{color:var(--blue)} ul{margin:.3rem 0;padding-left:1.2rem} li{margin:.2rem 0;overflow-wrap:anywhere}
-.state{white-space:nowrap;font-size:.85rem;font-weight:600;color:var(--soft)} .look .state,.concern{color:var(--orange)} .fine .state{color:var(--good)} .failed .state{color:var(--bad)}
-.grid{display:grid;gap:.9rem;grid-template-columns:repeat(auto-fill,minmax(min(15rem,100%),1fr))} .cards{margin-top:.7rem;grid-template-columns:repeat(auto-fill,minmax(min(23rem,100%),1fr))}
-figure{margin:0} svg{display:block;width:100%;overflow:visible} .ends{display:flex;justify-content:space-between;font-size:.78rem;color:var(--soft);padding:0 .2rem} .bar{fill:var(--blue)} .hatch{stroke:var(--orange)} .ground{fill:var(--card)} .axis{stroke:var(--soft)} .limit{stroke:var(--ink);stroke-dasharray:3 3}
-article{border:1px solid var(--line);border-radius:8px;padding:.75rem .85rem;min-width:0} article.look{border-color:var(--orange)} article h3{margin:0;overflow-wrap:anywhere} article img{width:100%;background:#000;border-radius:4px;margin:.5rem 0 .1rem}
-.top{display:flex;justify-content:space-between;gap:.6rem;align-items:baseline} .spark{display:grid;grid-template-columns:6.2rem 1fr;gap:.6rem;align-items:center;font-size:.8rem;margin-top:.35rem} .spark svg{height:38px}
-.trace{fill:none;stroke:var(--blue);stroke-width:1.2;vector-effect:non-scaling-stroke} .mark{stroke:var(--orange);stroke-width:2;vector-effect:non-scaling-stroke}
-dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(5.4rem,1fr));gap:.3rem .6rem;margin:.6rem 0 0;font-variant-numeric:tabular-nums} dt{color:var(--soft);font-size:.75rem} dd{margin:0;font-size:.92rem}
-'''
-
-# %% ../nbs/20_report.ipynb #4f074a67
-_QC_CSS += '''
-[hidden]{display:none!important} .tools{display:flex;flex-wrap:wrap;gap:.5rem .8rem;align-items:center;margin-top:1rem} input,select{font:inherit;color:inherit;background:var(--card);border:1px solid var(--soft);border-radius:6px;padding:.25rem .5rem;max-width:100%}
-#table{max-height:42rem;overflow:auto} #table table{border-collapse:separate;border-spacing:0;font-size:.86rem} thead th{position:sticky;top:0;background:var(--card);z-index:2;white-space:nowrap} thead th:first-child{left:0;z-index:3}
-tbody th{position:sticky;left:0;background:var(--card);color:var(--ink);max-width:11rem;overflow-wrap:anywhere;z-index:1} td.why{min-width:16rem;max-width:30rem;overflow-wrap:anywhere}
-#table .more{white-space:nowrap;padding-left:.75rem} th button{font:inherit;color:inherit;border:0;padding:0;background:none;cursor:pointer} th[aria-sort=ascending] button::after{content:" ▲"} th[aria-sort=descending] button::after{content:" ▼"} :focus-visible{outline:2px solid var(--blue);outline-offset:2px}
-@media (max-width:30rem){.plots{grid-template-columns:repeat(2,1fr)} tbody th{max-width:7rem} main{padding:.75rem .5rem 2rem} #table td.n,#table th.n{white-space:nowrap}}
-@media print{:root{font-size:12px} article,figure,tr{break-inside:avoid} section{break-inside:auto} .tools,nav,#table .more{display:none} #table{max-height:none;overflow:visible} thead th,tbody th{position:static}}
-'''
-
-# %% ../nbs/20_report.ipynb #77141d1d
-_QC_JS = '''
-(() => {
-  const table = document.getElementById('runs'); if (!table) return;
-  const word = document.getElementById('word'), kind = document.getElementById('kind'), said = document.getElementById('said');
-  const rows = [...table.tBodies[0].rows], cards = [...document.querySelectorAll('article[data-kind]')];
-  const fits = e => (!kind.value || e.dataset.kind === kind.value) && e.textContent.toLowerCase().includes(word.value.trim().toLowerCase());
-  const show = () => {
-    for (const e of [...rows, ...cards]) e.hidden = !fits(e);
-    said.textContent = rows.filter(r => !r.hidden).length + ' of ' + rows.length + ' rows';
-  };
-  const value = (row, i) => row.cells[i].dataset.v ?? row.cells[i].textContent.trim();
-  const sort = (head, i) => {
-    const sign = head.getAttribute('aria-sort') === 'ascending' ? -1 : 1;
-    for (const h of table.tHead.rows[0].cells) h.removeAttribute('aria-sort');
-    head.setAttribute('aria-sort', sign > 0 ? 'ascending' : 'descending');
-    rows.sort((a, b) => {
-      const [x, y] = [value(a, i), value(b, i)];
-      if (x === '' || y === '') return (x === '') - (y === '');
-      return sign * (isNaN(x) || isNaN(y) ? x.localeCompare(y, undefined, {numeric: true}) : x - y);
-    });
-    table.tBodies[0].append(...rows);
-  };
-  [...table.tHead.rows[0].cells].forEach((head, i) => {
-    const button = document.createElement('button');
-    button.type = 'button'; button.textContent = head.textContent; button.addEventListener('click', () => sort(head, i));
-    head.replaceChildren(button);
-  });
-  word.addEventListener('input', show); kind.addEventListener('change', show);
-  document.getElementById('tools').hidden = false; show();
-})();
-'''
-
-# %% ../nbs/20_report.ipynb #1a54c6b9
-_QC_MACROS = '''
-{% macro plot(h) %}<figure><b>{{ h.label }}</b><svg viewBox="0 0 240 80" role="img" aria-label="{{ h.alt }}"><line class="axis" x1="4" x2="236" y1="78.5" y2="78.5"/>
-{% for b in h.bars %}<g><title>{{ b.title }}</title><rect class="bar" x="{{ b.x }}" y="{{ b.y }}" width="{{ b.w }}" height="{{ b.h }}"/><rect x="{{ b.x }}" y="{{ b.y }}" width="{{ b.w }}" height="{{ b.flagged }}" fill="url(#hatch)"/></g>{% endfor %}
-{% for l in h.limits %}<line class="limit" x1="{{ l.x }}" x2="{{ l.x }}" y1="2" y2="78.5"/>{% endfor %}
-</svg><div class="ends"><span>{{ h.low }}</span><span>{{ h.high }}</span></div><figcaption>median {{ h.median }}{% for l in h.limits %}; dashed: look {{ l.text }}{% endfor %}</figcaption></figure>{% endmacro %}
-{% macro card(c) %}<article class="{{ c.kind }}" data-kind="{{ c.kind }}"><div class="top"><h3>{{ c.subject }}</h3><span class="state">{{ c.state }}</span></div><p class="soft">{{ c.about }}</p>
-{% if c.image %}<img src="{{ c.image }}" alt="{{ c.alt }}" loading="lazy">{% elif c.why_not %}<p class="soft">No picture: {{ c.why_not }}</p>{% endif %}
-{% for s in c.sparks %}<div class="spark"><div>{{ s.name }}<small>{{ s.count }}</small></div><svg viewBox="0 0 640 72" preserveAspectRatio="none" role="img" aria-label="{{ s.alt }}"><title>{{ s.alt }}; {{ s.range }}</title>
-<polyline class="trace" points="{{ s.points }}"/>{% if s.marks %}<path class="mark" d="{% for x in s.marks %}M{{ x }} -6v16{% endfor %}"/>{% endif %}</svg></div>{% endfor %}
-{% if c.concerns %}<ul>{% for line in c.concerns %}<li class="concern">{{ line }}</li>{% endfor %}</ul>{% endif %}{% for line in c.notes %}<p class="soft">Note: {{ line }}</p>{% endfor %}
-<dl>{% for name, text, _ in c.numbers if text %}<div><dt>{{ name }}</dt><dd>{{ text }}</dd></div>{% endfor %}</dl></article>{% endmacro %}
-'''
-
-# %% ../nbs/20_report.ipynb #77f96778
-_QC_PAGE = _QC_MACROS + '''<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{{ digest }}'; base-uri 'none'; form-action 'none'">
-<title>{{ title }}</title><style>{{ css }}</style></head><body><main>
-<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs><pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect class="ground" width="5" height="5"/><line class="hatch" x1="0" y1="0" x2="0" y2="5" stroke-width="5"/></pattern></defs></svg>
-<header><h1>{{ title }}</h1><p class="headline">{{ headline }}</p><nav>{% for id, name, there in sections if there %}<a href="#{{ id }}">{{ name }}</a>{% endfor %}</nav></header>
-{% if groups %}<section id="missing"><h2>Why some are missing</h2><ul>{% for g in groups %}<li class="{{ g.kind }}"><span class="state">{{ g.state }}</span> {{ g.count }}: {{ g.text }} <span class="soft">({{ g.who }})</span></li>{% endfor %}</ul></section>{% endif %}
-{% if prepared %}<section id="prepared"><h2>How they were prepared</h2><p>{{ prepared }}</p>{% if differ %}<p class="concern">⚠︎ Not all are alike, and runs that differ cannot be fed to one model. They differ in</p><ul>{% for line in differ %}<li>{{ line }}</li>{% endfor %}</ul>{% endif %}<p class="soft">{{ prepared_of }}</p></section>{% endif %}
-{% if plots or same %}<section id="numbers"><h2>How the numbers are spread</h2><div class="grid plots">{% for h in plots %}{{ plot(h) }}{% endfor %}</div>{% if same %}<p>The same in all runs: {{ same }}.</p>{% endif %}<p class="soft">Runs in the store. Hatched: runs to look at, for whatever reason.</p></section>{% endif %}
-{% if rows %}<div class="tools" id="tools" hidden><label>Find <input id="word" type="search" placeholder="subject, reason, …"></label><label>Show <select id="kind"><option value="">all</option>{% for k, v in states %}<option value="{{ k }}">{{ v }}</option>{% endfor %}</select></label><span class="soft" id="said" aria-live="polite"></span></div>{% endif %}
-{% if cards %}<section id="pictures"><h2>What they look like</h2><p class="soft">{{ cards_of }} {{ legend }}</p><div class="grid cards">{% for c in cards %}{{ card(c) }}{% endfor %}</div></section>{% endif %}
-{% if rows %}<section id="all"><h2>All runs</h2><p class="soft">{{ rows_of }}</p><div id="table" tabindex="0" role="region" aria-label="Table of runs"><table id="runs"><thead><tr><th scope="col">Subject</th><th scope="col">State</th><th scope="col">Why</th>{% for name in columns %}<th scope="col" class="n">{{ name }}</th>{% endfor %}<th scope="col" class="more">Layout</th><th scope="col" class="more">Space</th><th scope="col" class="more">File</th></tr></thead><tbody>
-{% for r in rows %}<tr class="{{ r.kind }}" data-kind="{{ r.kind }}"><th scope="row">{{ r.subject }}</th><td><span class="state">{{ r.state }}</span></td><td class="why">{{ r.why }}</td>{% for _, text, v in r.numbers %}<td class="n" data-v="{{ v }}">{{ text }}</td>{% endfor %}<td class="more">{{ r.layout }}</td><td class="more">{{ r.space }}</td><td class="more">{{ r.file }}</td></tr>
-{% endfor %}</tbody></table></div></section>{% endif %}
-<footer>Made by brainmt. Numbers point; a person decides.</footer></main>
-<script>{{ js }}</script></body></html>
-'''
-
-# %% ../nbs/20_report.ipynb #f69c9a25
-def _order(rows:list)->list: return sorted(rows, key=lambda row: -len(row['concerns']))   # stable: the manifest's order within
-
-def _cut(rows:list, n:int, first:tuple)->list:
-    "At most `n` rows, in the manifest's order; when there are more, those of the kinds in `first` have precedence."
-    if len(rows) <= n: return rows
-    keep = {id(row) for row in sorted(rows, key=lambda row: first.index(row['kind']) if row['kind'] in first else len(first))[:n]}
-    return [row for row in rows if id(row) in keep]
-
-def _find_run(runs, row:dict):
-    "The run of a manifest's row: from the store folder, opened now, or from the dict; None when it is not there."
-    name = Path(_said_or(row.get('file'))).name   # a name, whatever the manifest says: never a path out of the folder
-    if runs is None or not name: return None
-    if not isinstance(runs, Mapping): return open_run(Path(runs)/name)
-    mine = runs.get(_said_or(row.get('subject')), [])
-    return next((run for run in mine if Path(run.path).name == name), None)
-
-# %% ../nbs/20_report.ipynb #7f79d26a
-def _row_view(row:dict)->dict:
-    "A row of the table, all text; numbers also as they are sorted by."
-    numbers_ = [(label, form.format(x) if (x := _known(row, column)) is not None else '', '' if x is None else f'{x:.6g}') for column, label, form in _NUMBERS]
-    said = row['concerns'] or [_said_or(row.get('reason'))]
-    return dict(kind=row['kind'], state=_STATES[row['kind']], subject=_said_or(row.get('subject'), '?'), why='; '.join(said), numbers=numbers_, layout=_said_or(row.get('layout')),
-                space=_said_or(row.get('space')), file=_said_or(row.get('file')), concerns=row['concerns'], notes=[n for n in _said_or(row.get('notes')).split(' | ') if n])
-
-def _card_view(row:dict, runs, top:float)->dict:
-    "A card: the row, a picture and curves where the run can be opened."
-    view, frames, tr = _row_view(row), _known(row, 'n_frames'), _known(row, 'tr')
-    view |= dict(about=view['file'] + (f' · {frames*tr/60:.1f} min' if frames and tr else ''), image=None, why_not=None, sparks=[], fingerprint=None)
-    try:
-        run = _find_run(runs, row)
-        if run is None: return view | dict(why_not='the run was not given.')
-        view |= dict(fingerprint=run.fingerprint, sparks=_sparks(getattr(run, 'traces', {})))
-        view['image'] = 'data:image/png;base64,' + base64.b64encode(_thumbnail(run, top)).decode()
-        view['alt'] = f'Mean image of {view["subject"]} from the right, from behind and from above, with the outline of the mask; then the tSNR from above.'
-    except Exception as e: view['why_not'] = f'{e}'   # damaged or moved since: the others still have theirs
-    return view
-
-# %% ../nbs/20_report.ipynb #7eaadcaf
-def _qc_view(rows:list, runs, title:str, n_pictures:int, n_rows:int)->dict:
-    "Everything the template needs."
-    kept = [row for row in rows if row['kind'] in ('fine', 'look')]
-    usual = [x for row in kept if (x := _known(row, 'tsnr')) is not None]
-    top = max(50., 50*np.ceil(1.3*np.percentile(usual, 90)/50)) if usual else 100.   # one scale for all pictures
-    look, listed = [row for row in kept if row['kind'] == 'look'], _cut(rows, n_rows, ('failed', 'look'))
-    cards = [_card_view(row, runs, top) for row in _order(kept)[:n_pictures]] if runs is not None else []
-    drawn = sum(c['kind'] == 'look' for c in cards)
-    prints = [c['fingerprint'] for c in cards if c['fingerprint']]
-    spaces = Counter(_said_or(row.get('space'), 'unknown') for row in kept)
-    groups = [g | dict(state=_STATES[g['kind']], count=_many(g['count'], 'run'), who=', '.join(g['subjects']) + (f' and {g["count"] - 5:,} more' if g['count'] > 5 else '')) for g in _groups(rows)]
-    drawings = [h for number in _NUMBERS if (h := _histogram(*number, kept))]
-    prepared, differ = _in_words(prints)
-    view = dict(groups=groups[:20], prepared=prepared, differ=differ, plots=[h for h in drawings if 'bars' in h], same='; '.join(f'{h["label"]}: {h["same"]}' for h in drawings if 'same' in h), cards=cards, rows=[_row_view(row) for row in listed])
-    sections = [('missing', 'Missing', groups), ('prepared', 'Preparation', prints), ('numbers', 'Numbers', drawings), ('pictures', 'Pictures', cards), ('all', 'All runs', listed)]
-    return view | dict(title=title, headline=_headline(rows), sections=sections, columns=[label for _, label, _ in _NUMBERS], states=list(_STATES.items()), css=Markup(_QC_CSS), js=Markup(_QC_JS),
-        prepared_of=f'Read from the {_many(len(prints), "run")} opened for this page. In the manifest: ' + ', '.join(f'{n:,} in {s} space' for s, n in spaces.items()) + '.',
-        cards_of=f'{drawn:,} of {_many(len(look), "run")} to look at' + (f', and the first {len(cards) - drawn:,} of the others.' if len(cards) > drawn else '.') + (f' The remaining {len(kept) - len(cards):,} have no card here.' if len(kept) > len(cards) else ''),
-        legend=f'Pictures: mean image with the outline of the mask, from the right, from behind and from above (left is left), then the tSNR (dark 0, bright {top:.0f} and more, grey: no signal). Marks above a curve: spikes, jumps, or displacements over {FD_HIGH:g} mm.',
-        rows_of=f'All {_many(len(rows), "run")}.' if len(listed) == len(rows) else f'{len(listed):,} of {len(rows):,} runs: the failed and the suspicious first. All of them are in manifest.csv.',
-        digest=base64.b64encode(hashlib.sha256(_QC_JS.encode()).digest()).decode())
-
-# %% ../nbs/20_report.ipynb #da6ace30
-def write_qc(
-    out:str|os.PathLike,        # Folder for qc.html, made when missing; or the file's name, ending in .html
-    manifest:pd.DataFrame,      # One row a run, as the preprocessing leaves it; columns that are missing are not shown
-    runs=None,                  # For pictures and curves: a store folder, a dict subject → list of runs, or None
-    title:str='Quality of the cohort', # Heading
-    n_pictures:int=60,          # Runs with pictures; those to look at come first
-    n_rows:int=1000,            # Rows of the table; the failed and the suspicious come first
-)->Path: # The page
-    "Write the self-contained page on a cohort's quality and return its path. A run that cannot be opened loses its picture, nothing else."
-    out = Path(out)
-    if out.suffix != '.html': out = out/'qc.html'
-    rows = [_judge(row) for row in manifest.to_dict('records')]
-    page = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(_QC_PAGE).render(_qc_view(rows, runs, title, n_pictures, n_rows))
-    with whole_file(out) as tmp: tmp.write_text(page, encoding='utf-8')
-    return out

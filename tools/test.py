@@ -22,7 +22,7 @@ def copy_of_sources(folder):
 
 def different(ours, theirs, pattern):
     "Files below the two folders that differ or exist on one side only."
-    names = {p.relative_to(folder) for folder in (ours, theirs) for p in folder.rglob(pattern) if '__pycache__' not in p.parts and '.ipynb_checkpoints' not in p.parts}
+    names = {p.relative_to(folder) for folder in (ours, theirs) for p in folder.rglob(pattern) if p.is_file() and '__pycache__' not in p.parts and '.ipynb_checkpoints' not in p.parts}
     same = lambda n: (ours/n).exists() and (theirs/n).exists() and (ours/n).read_bytes() == (theirs/n).read_bytes()
     return sorted(str(n) for n in names if not same(n))
 
