@@ -12,8 +12,9 @@ import argparse, json, os, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 import numpy as np, torch
 from brainmt.data import Unpack, WindowDataset, WindowLoader
+from brainmt.space import template_mask
 from brainmt.store import open_cohort, write_run
-from brainmt.volume import GRIDS, template_mask
+from brainmt.volume import GRIDS
 
 GRID, B, T = 'MNI152_2mm', 2, 200
 WAYS = ('released', 'dense', 'packed')

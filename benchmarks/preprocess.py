@@ -46,7 +46,7 @@ def measure(way, path, out):
             'brainmt': lambda: preprocess_run(path, out, PreprocessConfig(grid='MNI152_2mm', normalization='zscore'))}[way]
     before = status('VmRSS')
     if way == 'brainmt':
-        from brainmt.volume import template_mask
+        from brainmt.space import template_mask
         template_mask('MNI152_2mm')   # once per process and not per scan; its memory counts
     start = time.perf_counter(); work(); seconds = time.perf_counter() - start
     print(json.dumps(dict(seconds=seconds, memory=status('VmHWM') - before, bytes=Path(out).stat().st_size if Path(out).exists() else 0)))
@@ -56,7 +56,8 @@ def measure(way, path, out):
 def write_scan(path, frames, dtype, seed=0):
     import nibabel as nib, numpy as np
     from isal import igzip
-    from brainmt.volume import named_grid, template_mask
+    from brainmt.space import template_mask
+    from brainmt.volume import named_grid
     grid, mask, rng = named_grid('MNI152_2mm'), template_mask('MNI152_2mm'), np.random.default_rng(seed)
     header = nib.Nifti1Header()
     header.set_data_shape((*grid.shape, frames)); header.set_data_dtype(dtype); header['magic'], header['vox_offset'], header['pixdim'][4] = b'n+1', 352, .735
@@ -74,7 +75,8 @@ def rounding(path):
     "Half precision's error over the fluctuation in time, for each normalisation."
     import numpy as np
     from brainmt.normalize import METHODS, normalize
-    from brainmt.volume import load_bold, template_mask
+    from brainmt.space import template_mask
+    from brainmt.volume import load_bold
     x = np.concatenate(list(load_bold(path).in_mask(template_mask('MNI152_2mm')))).astype(np.float32)[:40]   # (T, V)
     for method in ('none', *METHODS[:3]):
         z = normalize(x, method)[0]

@@ -162,7 +162,8 @@ def preprocess(
     settings:PreprocessSettings,
 ): # The manifest, a DataFrame
     "Masks, normalises and stores every run below load_root. Raises `InputError` when a run failed, after all others are done."
-    from brainmt.preprocess import PreprocessConfig, preprocess_cohort, read_manifest
+    from brainmt.cohort import preprocess_cohort, read_manifest
+    from brainmt.preprocess import PreprocessConfig
     _needed(settings, 'load_root', 'save_root')
     choices = {f.name: getattr(settings, f.name) for f in fields(PreprocessConfig)}
     manifest = preprocess_cohort(settings.load_root, settings.save_root, PreprocessConfig(**choices), settings.n_jobs, progress=sys.stderr.isatty(),
@@ -377,8 +378,9 @@ class DemoSettings:
 
 def _demo_cohort(s, out, stage):
     "Scans as files, a store, tables and a split: (runs, tables by column, split)."
+    from brainmt.cohort import preprocess_cohort
+    from brainmt.preprocess import PreprocessConfig
     from brainmt.phenotype import read_table
-    from brainmt.preprocess import PreprocessConfig, preprocess_cohort
     from brainmt.split import audit_split, make_split
     from brainmt.store import open_cohort
     from brainmt.synth import SynthConfig, write_cohort

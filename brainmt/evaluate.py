@@ -26,7 +26,7 @@ from .core import InputError, existing_path, whole_file
 from .layout import describe, find_runs
 from .preprocess import PreprocessConfig, preprocess_run
 from .store import Run, open_cohort, open_run
-from .volume import MASKS
+from .space import MASKS
 from .phenotype import TargetScaler
 from .data import Unpack, pad_window, window_starts
 from .model import BrainMT

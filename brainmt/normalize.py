@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['METHODS', 'Stats', 'Moments', 'normalize', 'denormalize', 'zscore', 'zscore_voxelwise', 'minmax']
 
-# %% ../nbs/03_normalize.ipynb #be0beda0
+# %% ../nbs/03_normalize.ipynb #4ebdc741
 # Example:
 #     from brainmt.normalize import normalize, denormalize
 #     normed, stats = normalize(frames, 'zscore_voxelwise')   # frames: (T, V), brain voxels only
@@ -15,6 +15,7 @@ import copy
 from dataclasses import dataclass
 
 import numpy as np
+from fastcore.basics import patch
 from .core import InputError
 
 # %% ../nbs/03_normalize.ipynb #018d83a1
@@ -70,49 +71,56 @@ class Moments:
         self.n, self.low, self.high = self.n + len(block), min(self.low, float(block.min())), max(self.high, float(block.max()))
         return self
 
-    def _note(self, block):
-        "Remember how many values are not finite, in which voxels, and the first of them; the block's smallest number in their place."
-        bad = ~np.isfinite(block)
-        if self.first_bad is None: t, v = np.argwhere(bad)[0]; self.first_bad = self.n + int(t), int(v)
-        self.nonfinite += int(bad.sum()); self.bad_voxels |= bad.any(axis=0)
-        return np.where(bad, 0 if bad.all() else block[~bad].min(), block)
+# %% ../nbs/03_normalize.ipynb #f71a59ea
+@patch
+def _note(self:Moments, block):
+    "Remember how many values are not finite, in which voxels, and the first of them; the block's smallest number in their place."
+    bad = ~np.isfinite(block)
+    if self.first_bad is None: t, v = np.argwhere(bad)[0]; self.first_bad = self.n + int(t), int(v)
+    self.nonfinite += int(bad.sum()); self.bad_voxels |= bad.any(axis=0)
+    return np.where(bad, 0 if bad.all() else block[~bad].min(), block)
 
-    def of_stored(self, slope:float, inter:float)->'Moments':
-        "The moments of slope·x + inter, when these are the moments of x."
-        if (slope, inter) == (1., 0.): return self
-        out = copy.copy(self)
-        out.pivot, out.sums, out.squares = slope*self.pivot + inter, slope*self.sums, slope**2*self.squares
-        out.low, out.high = sorted((slope*self.low + inter, slope*self.high + inter))
-        return out
+# %% ../nbs/03_normalize.ipynb #6e9eff84
+@patch(as_prop=True)
+def mean(self:Moments)->np.ndarray:
+    "(V,) each voxel's mean over time."
+    return self.pivot + self.sums/self.n
 
-    @property
-    def mean(self)->np.ndarray:
-        "(V,) each voxel's mean over time."
-        return self.pivot + self.sums/self.n
+@patch(as_prop=True)
+def std(self:Moments)->np.ndarray:
+    "(V,) each voxel's standard deviation in time; exactly 0 where it never changes by more than float32 can tell."
+    sd = np.sqrt(np.clip(self.squares/self.n - (self.sums/self.n)**2, 0, None))
+    return np.where(sd > 1e-6*np.abs(self.mean), sd, 0)
 
-    @property
-    def std(self)->np.ndarray:
-        "(V,) each voxel's standard deviation in time; exactly 0 where it never changes by more than float32 can tell."
-        sd = np.sqrt(np.clip(self.squares/self.n - (self.sums/self.n)**2, 0, None))
-        return np.where(sd > 1e-6*np.abs(self.mean), sd, 0)
+# %% ../nbs/03_normalize.ipynb #c409a6e7
+@patch
+def stats(self:Moments,
+    method:str='zscore_voxelwise', # One of `METHODS`
+    allow_nonfinite:bool=False,    # True: voxels with NaN or Inf are left out; the caller decides what stands in their place
+)->Stats: # Shift and scale
+    "What `method` subtracts and divides by. A spread of 0 becomes 1, so constants turn to 0. Raises `InputError` for NaN and Inf."
+    if method not in METHODS: raise InputError(f"{method!r}: no such normalisation. Known are {', '.join(METHODS)}.")
+    if self.nonfinite and not allow_nonfinite:
+        t, v = self.first_bad
+        raise InputError(f'{self.nonfinite} values in {self.bad_voxels.sum()} of {len(self.sums)} voxels are NaN or Inf, the first in frame {t}, '
+                         f'column {v}. Find the pipeline step that made them, or take these voxels out of the mask.')
+    means, std, good = self.mean, self.std, ~self.bad_voxels
+    mean = means[good].mean() if good.any() else 0.
+    total = np.sqrt(np.mean(std[good]**2 + (means[good] - mean)**2)) if good.any() else 0.
+    shift, scale = {'zscore': (mean, total if total > 1e-6*abs(mean) else 0), 'zscore_voxelwise': (means, std),
+                    'minmax': (self.low, self.high - self.low), 'none': (0, 1)}[method]
+    shift, scale = np.atleast_1d(np.asarray(shift, np.float64)), np.atleast_1d(np.asarray(scale, np.float64))
+    return Stats(method, shift, np.where(scale > 0, scale, 1.))
 
-    def stats(self,
-        method:str='zscore_voxelwise', # One of `METHODS`
-        allow_nonfinite:bool=False,    # True: voxels with NaN or Inf are left out; the caller decides what stands in their place
-    )->Stats: # Shift and scale
-        "What `method` subtracts and divides by. A spread of 0 becomes 1, so constants turn to 0. Raises `InputError` for NaN and Inf."
-        if method not in METHODS: raise InputError(f"{method!r}: no such normalisation. Known are {', '.join(METHODS)}.")
-        if self.nonfinite and not allow_nonfinite:
-            t, v = self.first_bad
-            raise InputError(f'{self.nonfinite} values in {self.bad_voxels.sum()} of {len(self.sums)} voxels are NaN or Inf, the first in frame {t}, '
-                             f'column {v}. Find the pipeline step that made them, or take these voxels out of the mask.')
-        means, std, good = self.mean, self.std, ~self.bad_voxels
-        mean = means[good].mean() if good.any() else 0.
-        total = np.sqrt(np.mean(std[good]**2 + (means[good] - mean)**2)) if good.any() else 0.
-        shift, scale = {'zscore': (mean, total if total > 1e-6*abs(mean) else 0), 'zscore_voxelwise': (means, std),
-                        'minmax': (self.low, self.high - self.low), 'none': (0, 1)}[method]
-        shift, scale = np.atleast_1d(np.asarray(shift, np.float64)), np.atleast_1d(np.asarray(scale, np.float64))
-        return Stats(method, shift, np.where(scale > 0, scale, 1.))
+# %% ../nbs/03_normalize.ipynb #40f11c34
+@patch
+def of_stored(self:Moments, slope:float, inter:float)->'Moments':
+    "The moments of slope·x + inter, when these are the moments of x."
+    if (slope, inter) == (1., 0.): return self
+    out = copy.copy(self)
+    out.pivot, out.sums, out.squares = slope*self.pivot + inter, slope*self.sums, slope**2*self.squares
+    out.low, out.high = sorted((slope*self.low + inter, slope*self.high + inter))
+    return out
 
 # %% ../nbs/03_normalize.ipynb #cd570aca
 def normalize(
@@ -146,6 +154,7 @@ def zscore_voxelwise(
     "Each voxel's time course to mean 0 and standard deviation 1."
     return normalize(frames, 'zscore_voxelwise')[0]
 
+# %% ../nbs/03_normalize.ipynb #64bfec8c
 def minmax(
     frames:np.ndarray, # (T, V)
 )->np.ndarray: # (T, V) float32

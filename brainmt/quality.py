@@ -21,8 +21,8 @@ from pathlib import Path
 import nibabel as nib, numpy as np, pandas as pd
 from .core import InputError, existing_path
 from .normalize import Moments
-from .volume import Bold, brain_mask, dice, find_space, template_mask
-from .volume import _own_brain
+from .volume import Bold
+from .space import brain_mask, dice, find_space, template_mask, _own_brain
 
 # %% ../nbs/03b_quality.ipynb #a44a9233
 def _mean(x:np.ndarray)->float:

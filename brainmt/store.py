@@ -27,10 +27,11 @@ from .volume import _ahead, _sizes
 # %% ../nbs/04_store.ipynb #d4b5d5c0
 FORMAT_VERSION = 1  # of the file, not of the library: it changes only when old files can no longer be read as new ones
 
-# %% ../nbs/04_store.ipynb #11f117b7
+# %% ../nbs/04_store.ipynb #8f8e3c56
 _CODES = {'float64': 'F64', 'float32': 'F32', 'float16': 'F16', 'uint8': 'U8'}  # NumPy's and safetensors' names for types
 _NO_SUM = '0' * 64
 
+# %% ../nbs/04_store.ipynb #cb5539aa
 def _write_safetensors(path:Path, tensors:dict, metadata:dict)->None:
     "Write name → (dtype, shape, blocks of bytes) as safetensors; `metadata['checksum']` becomes the SHA-256 of all tensor bytes."
     header, offset = {'__metadata__': {**metadata, 'checksum': _NO_SUM}}, 0
@@ -46,8 +47,6 @@ def _write_safetensors(path:Path, tensors:dict, metadata:dict)->None:
         f.seek(8 + text.index(_NO_SUM.encode())); f.write(digest.hexdigest().encode())
 
 # %% ../nbs/04_store.ipynb #a756cceb
-_MASKS = {}  # checksum → mask, the last 64
-
 @dataclass(repr=False)
 class Run:
     "One preprocessed run on disk. Nothing but the header is read until it is asked for."
@@ -69,20 +68,6 @@ class Run:
     def _get(self, name):
         with safe_open(self.path, 'np') as f: return f.get_tensor(name)
 
-    @property
-    def frames(self)->np.ndarray: # (T, V) float16
-        "All frames, read now."
-        return self._get('frames')
-
-    @property
-    def mask(self)->np.ndarray: # (X, Y, Z) bool, not to be written to
-        "The voxels of the columns. Runs with the same mask share one array: a million voxels for each of 40,000 runs would not fit anywhere."
-        if (found := _MASKS.get(self.mask_id)) is None:
-            found = self._get('mask').astype(bool); found.flags.writeable = False
-            if len(_MASKS) >= 64: _MASKS.pop(next(iter(_MASKS)))
-            if self.mask_id: _MASKS[self.mask_id] = found
-        return found
-
     @cached_property
     def stats(self)->Stats:
         "What undoes the normalisation."
@@ -93,10 +78,123 @@ class Run:
         "Time courses of the run's quality, (T,) float32 each: those of 'global_signal', 'dvars', 'fd' that were kept."
         with safe_open(self.path, 'np') as f: return {name: f.get_tensor(name) for name in TRACES if name in f.keys()}
 
-    def __repr__(self):
-        x, y, z = self.shape; grid = self.fingerprint.get('grid', 'native')
-        return (f'Run sub-{self.subject}: {self.n_frames} frames of {self.tr:g} s, {self.n_voxels:,} brain voxels\n'
-                f'  {x}×{y}×{z} voxels of {_sizes(self.affine)} mm ({grid}), {self.fingerprint["normalization"]}, background {self.background:.3g}')
+# %% ../nbs/04_store.ipynb #c13f8d7d
+TRACES = ('global_signal', 'dvars', 'fd')  # quality over time: see `brainmt.quality`
+
+@patch
+def __repr__(self:Run):
+    x, y, z = self.shape; grid = self.fingerprint.get('grid', 'native')
+    return (f'Run sub-{self.subject}: {self.n_frames} frames of {self.tr:g} s, {self.n_voxels:,} brain voxels\n'
+            f'  {x}×{y}×{z} voxels of {_sizes(self.affine)} mm ({grid}), {self.fingerprint["normalization"]}, background {self.background:.3g}')
+
+@patch(as_prop=True)
+def frames(self:Run)->np.ndarray: # (T, V) float16
+    "All frames, read now."
+    return self._get('frames')
+
+# %% ../nbs/04_store.ipynb #63c78035
+_MASKS = {}  # checksum → mask, the last 64
+
+@patch(as_prop=True)
+def mask(self:Run)->np.ndarray: # (X, Y, Z) bool, not to be written to
+    "The voxels of the columns. Runs with the same mask share one array: a million voxels for each of 40,000 runs would not fit anywhere."
+    if (found := _MASKS.get(self.mask_id)) is None:
+        found = self._get('mask').astype(bool); found.flags.writeable = False
+        if len(_MASKS) >= 64: _MASKS.pop(next(iter(_MASKS)))
+        if self.mask_id: _MASKS[self.mask_id] = found
+    return found
+
+# %% ../nbs/04_store.ipynb #507141d0
+def _first_byte(path:Path)->int:
+    "Where the frames begin: behind eight bytes, the header they measure, and the tensors before."
+    with open(path, 'rb') as f:
+        size = int.from_bytes(f.read(8), 'little')
+        return 8 + size + json.loads(f.read(size))['frames']['data_offsets'][0]
+
+# %% ../nbs/04_store.ipynb #5bf3edaa
+def open_run(
+    path:str|Path, # A `.safetensors` file that `write_run` or `preprocess_run` made
+)->Run: # Lazy
+    "The run at `path`, header only. Raises `InputError` when it is cut short, not a run, or of another format version."
+    path = existing_path(path, 'preprocessed run')
+    try:
+        with safe_open(path, 'np') as f:
+            meta, names = f.metadata() or {}, set(f.keys())
+            if 'format_version' not in meta or not {'frames', 'mask', 'affine', 'shift', 'scale'} <= names:
+                raise InputError(f'{path}: a safetensors file, but not a preprocessed run. Make one with brainmt-preprocess.')
+            if int(meta['format_version']) != FORMAT_VERSION:
+                raise InputError(f"{path}: format version {meta['format_version']}, this library reads {FORMAT_VERSION}. Preprocess the run again.")
+            first, (t, v), shape, affine = _first_byte(path), f.get_slice('frames').get_shape(), tuple(f.get_slice('mask').get_shape()), f.get_tensor('affine')
+    except (SafetensorError, OSError) as e:
+        raise InputError(f'{path}: cut short, or not a safetensors file ({e}). Remove it and preprocess the run again.') from e
+    return Run(path, shape, t, v, float(meta['tr']), meta['subject'], affine, float(meta['background']),
+               json.loads(meta['fingerprint']), json.loads(meta['source']), json.loads(meta['quality']), meta['checksum'], first, meta.get('mask_id', ''))
+
+# %% ../nbs/04_store.ipynb #a6811036
+def _background(rule:str|float, method:str)->str|float:
+    "'minimum', or the number that stands outside the brain; 'auto' decides by the method."
+    if rule == 'auto': rule = 'zero' if method == 'zscore_voxelwise' else 'minimum'
+    if rule in ('zero', 'minimum'): return 0. if rule == 'zero' else rule
+    try: return float(rule)
+    except ValueError: raise InputError(f"background={rule!r}: expected 'auto', 'minimum', 'zero' or a number.") from None
+
+# %% ../nbs/04_store.ipynb #cb8061e7
+def _halves(frames, path:Path)->Iterator[np.ndarray]:
+    "The frames as float16, some 2 MB at a time. Raises `InputError` for values that half precision cannot hold."
+    n = max(1, int(1e6 // frames.shape[1]))
+    memory = [torch.empty((n, frames.shape[1]), dtype=torch.float16) for _ in range(3)]   # the writer holds one while the next is made
+    for i, start in enumerate(range(0, frames.shape[0], n)):
+        block = np.ascontiguousarray(frames[start:start + n], np.float32)
+        if not (block.min() > -65520 and block.max() < 65520):   # NaN fails both comparisons
+            raise InputError(f'{path.name}: frames {start} and after hold values that half precision cannot (over 65,504, NaN or Inf). Choose a normalisation.')
+        yield memory[i % 3][:len(block)].copy_(torch.from_numpy(block)).numpy()   # six times faster than NumPy's own rounding, and the same numbers
+
+# %% ../nbs/04_store.ipynb #276dd34b
+def _small_tensors(affine, stats:Stats, moments:Moments|None, traces:dict)->dict:
+    "Everything but frames and mask, as name → array; float32 is finer than any scanner."
+    found = dict(affine=np.asarray(affine, np.float64), shift=np.asarray(stats.shift, np.float32), scale=np.asarray(stats.scale, np.float32))
+    if moments is not None: found |= dict(mean=moments.mean.astype(np.float32), std=moments.std.astype(np.float32))
+    if stats.method == 'zscore_voxelwise' and moments is None: found['mean'], found['std'] = found['shift'], found['scale']
+    return found | {name: np.asarray(traces[name], np.float32) for name in TRACES if name in traces}
+
+# %% ../nbs/04_store.ipynb #004c898f
+def _metadata(mask, tr, subject, background, fingerprint, source, quality)->dict[str, str]:
+    "The header's free text: all that is known of a run and is no array."
+    return dict(format_version=str(FORMAT_VERSION), tr=repr(float(tr)), subject=str(subject), background=repr(background), fingerprint=json.dumps(fingerprint),
+                source=json.dumps(dict(name=str(source)) if isinstance(source, str) else source or {}), quality=json.dumps(quality or {}), library='brainmt',
+                mask_id=hashlib.sha256(np.packbits(mask).tobytes() + repr(mask.shape).encode()).hexdigest())
+
+# %% ../nbs/04_store.ipynb #a7634700
+def write_run(
+    path:str|Path,                # Where to; `.safetensors`
+    frames,                       # (T, V) normalised frames: an array, or anything with a shape that gives arrays when sliced
+    mask:np.ndarray,              # (X, Y, Z) bool with V True voxels
+    affine:np.ndarray,            # (4, 4)
+    tr:float,                     # Seconds per frame
+    *,
+    normalization:str='none',     # What was done to `frames`: one of `METHODS`
+    stats:Stats|None=None,        # What undoes it; None: nothing to undo
+    source:dict|str|None=None,    # Where they came from
+    fingerprint:dict|None=None,   # How they were made; None: what is known from the other arguments
+    subject:str|None=None,        # Id; None: the file's name without 'sub-'
+    background:str|float='auto',  # Outside the brain: 'auto', 'minimum', 'zero' or a number
+    quality:dict|None=None,       # Numbers to keep with the run
+    moments:Moments|None=None,    # Mean and spread of every voxel in the scanner's units, when they are known
+    traces:dict|None=None,        # Time courses to keep, (T,) each: see `TRACES`
+)->Run: # Opened again
+    "Write one run, half precision, whole or not at all. Raises `InputError` when frames and mask do not belong together."
+    path, mask = Path(path), np.asarray(mask, bool)
+    (t, v), voxels = frames.shape, int(mask.sum())
+    if v != voxels: raise InputError(f'{path.name}: frames have {v} columns, the mask {voxels} voxels. Take the frames with this mask: data[mask].T')
+    stats = stats or Stats(normalization, np.zeros(1), np.ones(1))
+    fingerprint = fingerprint or dict(format_version=FORMAT_VERSION, grid='native', shape=list(mask.shape), normalization=stats.method, tr=round(float(tr), 3))
+    outside = _background(background, stats.method)
+    if outside == 'minimum': outside = min(float(block.min()) for block in _halves(frames, path))
+    meta = _metadata(mask, tr, subject or path.stem.removeprefix('sub-'), outside, fingerprint, source, quality)
+    tensors = {name: (str(a.dtype), a.shape, [np.ascontiguousarray(a)]) for name, a in _small_tensors(affine, stats, moments, traces or {}).items()}
+    tensors |= dict(frames=('float16', (t, v), _halves(frames, path)), mask=('uint8', mask.shape, [np.ascontiguousarray(mask, np.uint8)]))
+    with whole_file(path) as tmp: _write_safetensors(tmp, tensors, meta)
+    return open_run(path)
 
 # %% ../nbs/04_store.ipynb #49b19e73
 @patch
@@ -143,6 +241,7 @@ def _moments(self:Run)->tuple[np.ndarray, np.ndarray]:
     for start in range(0, self.n_frames, 64): moments.update(self.stats.invert(self.window(start, min(64, self.n_frames - start))))
     return moments.mean.astype(np.float32), moments.std.astype(np.float32)
 
+# %% ../nbs/04_store.ipynb #09d56384
 @patch(as_prop=True)
 def mean(self:Run)->np.ndarray: # (V,) float32
     "Each voxel's mean over time, in the scanner's units."
@@ -163,91 +262,6 @@ def verify(self:Run)->'Run':
         for part in iter(lambda: f.read(1 << 22), b''): digest.update(part)
     if digest.hexdigest() == self.checksum: return self
     raise InputError(f'{self.path}: its content does not match its checksum, so it was altered or damaged. Remove it and preprocess the run again.')
-
-# %% ../nbs/04_store.ipynb #b20a1340
-def open_run(
-    path:str|Path, # A `.safetensors` file that `write_run` or `preprocess_run` made
-)->Run: # Lazy
-    "The run at `path`, header only. Raises `InputError` when it is cut short, not a run, or of another format version."
-    path = existing_path(path, 'preprocessed run')
-    try:
-        with safe_open(path, 'np') as f:
-            meta, names = f.metadata() or {}, set(f.keys())
-            if 'format_version' not in meta or not {'frames', 'mask', 'affine', 'shift', 'scale'} <= names:
-                raise InputError(f'{path}: a safetensors file, but not a preprocessed run. Make one with brainmt-preprocess.')
-            if int(meta['format_version']) != FORMAT_VERSION:
-                raise InputError(f"{path}: format version {meta['format_version']}, this library reads {FORMAT_VERSION}. Preprocess the run again.")
-            with open(path, 'rb') as raw: header = json.loads(raw.read(size)) if (size := int.from_bytes(raw.read(8), 'little')) else {}
-            first = 8 + size + header['frames']['data_offsets'][0]
-            (t, v), shape, affine = f.get_slice('frames').get_shape(), tuple(f.get_slice('mask').get_shape()), f.get_tensor('affine')
-    except (SafetensorError, OSError) as e:
-        raise InputError(f'{path}: cut short, or not a safetensors file ({e}). Remove it and preprocess the run again.') from e
-    return Run(path, shape, t, v, float(meta['tr']), meta['subject'], affine, float(meta['background']),
-               json.loads(meta['fingerprint']), json.loads(meta['source']), json.loads(meta['quality']), meta['checksum'], first, meta.get('mask_id', ''))
-
-# %% ../nbs/04_store.ipynb #a6811036
-def _background(rule:str|float, method:str)->str|float:
-    "'minimum', or the number that stands outside the brain; 'auto' decides by the method."
-    if rule == 'auto': rule = 'zero' if method == 'zscore_voxelwise' else 'minimum'
-    if rule in ('zero', 'minimum'): return 0. if rule == 'zero' else rule
-    try: return float(rule)
-    except ValueError: raise InputError(f"background={rule!r}: expected 'auto', 'minimum', 'zero' or a number.") from None
-
-# %% ../nbs/04_store.ipynb #cb8061e7
-def _halves(frames, path:Path)->Iterator[np.ndarray]:
-    "The frames as float16, some 2 MB at a time. Raises `InputError` for values that half precision cannot hold."
-    n = max(1, int(1e6 // frames.shape[1]))
-    memory = [torch.empty((n, frames.shape[1]), dtype=torch.float16) for _ in range(3)]   # the writer holds one while the next is made
-    for i, start in enumerate(range(0, frames.shape[0], n)):
-        block = np.ascontiguousarray(frames[start:start + n], np.float32)
-        if not (block.min() > -65520 and block.max() < 65520):   # NaN fails both comparisons
-            raise InputError(f'{path.name}: frames {start} and after hold values that half precision cannot (over 65,504, NaN or Inf). Choose a normalisation.')
-        yield memory[i % 3][:len(block)].copy_(torch.from_numpy(block)).numpy()   # six times faster than NumPy's own rounding, and the same numbers
-
-# %% ../nbs/04_store.ipynb #276dd34b
-TRACES = ('global_signal', 'dvars', 'fd')  # quality over time: see `brainmt.quality`
-
-def _small_tensors(affine, stats:Stats, moments:Moments|None, traces:dict)->dict:
-    "Everything but frames and mask, as name → array; float32 is finer than any scanner."
-    found = dict(affine=np.asarray(affine, np.float64), shift=np.asarray(stats.shift, np.float32), scale=np.asarray(stats.scale, np.float32))
-    if moments is not None: found |= dict(mean=moments.mean.astype(np.float32), std=moments.std.astype(np.float32))
-    if stats.method == 'zscore_voxelwise' and moments is None: found['mean'], found['std'] = found['shift'], found['scale']
-    return found | {name: np.asarray(traces[name], np.float32) for name in TRACES if name in traces}
-
-# %% ../nbs/04_store.ipynb #004c898f
-def write_run(
-    path:str|Path,                # Where to; `.safetensors`
-    frames,                       # (T, V) normalised frames: an array, or anything with a shape that gives arrays when sliced
-    mask:np.ndarray,              # (X, Y, Z) bool with V True voxels
-    affine:np.ndarray,            # (4, 4)
-    tr:float,                     # Seconds per frame
-    *,
-    normalization:str='none',     # What was done to `frames`: one of `METHODS`
-    stats:Stats|None=None,        # What undoes it; None: nothing to undo
-    source:dict|str|None=None,    # Where they came from
-    fingerprint:dict|None=None,   # How they were made; None: what is known from the other arguments
-    subject:str|None=None,        # Id; None: the file's name without 'sub-'
-    background:str|float='auto',  # Outside the brain: 'auto', 'minimum', 'zero' or a number
-    quality:dict|None=None,       # Numbers to keep with the run
-    moments:Moments|None=None,    # Mean and spread of every voxel in the scanner's units, when they are known
-    traces:dict|None=None,        # Time courses to keep, (T,) each: see `TRACES`
-)->Run: # Opened again
-    "Write one run, half precision, whole or not at all. Raises `InputError` when frames and mask do not belong together."
-    path, mask = Path(path), np.asarray(mask, bool)
-    (t, v), voxels = frames.shape, int(mask.sum())
-    if v != voxels: raise InputError(f'{path.name}: frames have {v} columns, the mask {voxels} voxels. Take the frames with this mask: data[mask].T')
-    stats = stats or Stats(normalization, np.zeros(1), np.ones(1))
-    fingerprint = fingerprint or dict(format_version=FORMAT_VERSION, grid='native', shape=list(mask.shape), normalization=stats.method, tr=round(float(tr), 3))
-    outside = _background(background, stats.method)
-    if outside == 'minimum': outside = min(float(block.min()) for block in _halves(frames, path))
-    meta = dict(format_version=str(FORMAT_VERSION), tr=repr(float(tr)), subject=str(subject or path.stem.removeprefix('sub-')),
-                background=repr(outside), fingerprint=json.dumps(fingerprint),
-                source=json.dumps(dict(name=str(source)) if isinstance(source, str) else source or {}), quality=json.dumps(quality or {}), library='brainmt',
-                mask_id=hashlib.sha256(np.packbits(mask).tobytes() + repr(mask.shape).encode()).hexdigest())
-    tensors = {name: (str(a.dtype), a.shape, [np.ascontiguousarray(a)]) for name, a in _small_tensors(affine, stats, moments, traces or {}).items()}
-    tensors |= dict(frames=('float16', (t, v), _halves(frames, path)), mask=('uint8', mask.shape, [np.ascontiguousarray(mask, np.uint8)]))
-    with whole_file(path) as tmp: _write_safetensors(tmp, tensors, meta)
-    return open_run(path)
 
 # %% ../nbs/04_store.ipynb #e842be18
 def open_cohort(
