@@ -17,7 +17,7 @@ test: $(READY) ## everything that must hold before a change lands, without the s
 test-slow-ci: $(READY) ## the slow cells that must hold as well (flagged slow_ci)
 	@$(BIN)/python tools/test.py --slow-ci
 
-notebooks: $(READY) ## export the library, run the notebooks, store their outputs, write README.md (NB="14_model" for one)
+notebooks: $(READY) ## export the library, run the notebooks, store their outputs, write README.md (NB="21_model" for one)
 	@$(BIN)/python tools/notebooks.py $(NB)
 
 readme: $(READY) ## README.md from nbs/index.ipynb
@@ -26,8 +26,8 @@ readme: $(READY) ## README.md from nbs/index.ipynb
 docs: $(READY) ## the docs site, in _docs (open _docs/index.html)
 	@$(BIN)/python tools/docs.py
 
-bench: $(READY) ## how fast the scan and the loading of data are, as ratios measured in one run
-	@$(BIN)/python benchmarks/scan.py && $(BIN)/python benchmarks/data_loading.py
+bench: $(READY) ## how fast the scan, the preprocessing and the loading of data are, as ratios measured in one run
+	@$(BIN)/python benchmarks/scan.py && $(BIN)/python benchmarks/preprocess.py && $(BIN)/python benchmarks/data_loading.py
 
 clean: ## remove what was built: environment, docs, caches (never runs/)
 	rm -rf .venv _docs _proc build dist *.egg-info nbs/nbdev.yml nbs/sidebar.yml

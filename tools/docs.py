@@ -93,7 +93,7 @@ def title_of(path):
     return re.match(r'#\s+(.+)', first)[1].strip()
 
 def page_name(path):
-    "05c_phenotype.ipynb → phenotype.html, as nbdev and Quarto name it."
+    "12_phenotype.ipynb → phenotype.html, as nbdev and Quarto name it."
     return path.relative_to(NBS).with_name(re.sub(r'^\d+[a-z]?_', '', path.stem) + '.html').as_posix()
 
 def book_html(path, up):
