@@ -318,7 +318,8 @@ def _backward(call, dy, starts):
     items = call.rows*call.slots*groups
     programs = triton.cdiv(items, triton.cdiv(items, _programs(call.device)))                # all have the same number of pieces, or one less
     scratch = call.empty(programs, chunk//call.back['TILE'] + 1, call.cells, options['CHANNELS'])
-    du, ddelta, dz = (call.empty(call.v, call.b, call.l, call.d, like=t[0]) for t in (call.u, call.delta, call.z))
+    du, ddelta, *dz = (call.empty(call.v, call.b, call.l, call.d, like=t[0]) for t in (call.u, call.delta, call.z)[:2 + call.gate['GATE']])
+    dz = dz[0] if dz else du                                                                 # not written without a gate
     dB, dC = (call.empty(call.v, call.b, groups, call.slots*chunk, call.cells) for _ in range(2))
     dD, dbias = (call.empty(call.v, call.b, call.slots, call.wide) for _ in range(2))
     _backward_kernel[(programs,)](call.u[0], call.delta[0], call.A, call.B, call.C, call.D, call.z[0], call.bias, dy[0], starts, grads, scratch, du, ddelta, dz, dB, dC, dD, dbias,
