@@ -13,7 +13,7 @@ __all__ = ['discretize', 'selective_scan_ref', 'selective_scan_chunked']
 #     A, B, C = -torch.rand(8, 4), torch.randn(2, 100, 4), torch.randn(2, 100, 4)
 #     y = selective_scan_chunked(u, delta, A, B, C)                          # (2, 100, 8)
 
-import torch, torch.nn.functional as F
+import math, torch, torch.nn.functional as F
 from functools import reduce
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -54,87 +54,122 @@ def selective_scan_ref(
     return y if z is None else y*F.silu(z)
 
 # %% ../nbs/15_scan.ipynb #2ca70b82
-def _cuts(length, chunk, reverse):
-    "Slices of at most `chunk` tokens, in the order of the scan."
-    cuts = [slice(i, min(i + chunk, length)) for i in range(0, length, chunk)]
-    return cuts[::-1] if reverse else cuts
+def _chunks(chunk, reverse, *tensors):
+    "The tensors cut along their first axis, chunk by chunk in the order of the scan."
+    rows = list(zip(*(t.split(chunk) for t in tensors)))
+    return rows[::-1] if reverse else rows
 
 # %% ../nbs/15_scan.ipynb #f8f6d165
 class _Workspace:
-    "Decays and states of one chunk of tokens. `run` fills them, starting from the state h."
-    def __init__(self, chunk, h, A, reverse):
-        self.A, self.reverse = A, reverse                                                 # A: (n, d)
-        self.decay, self.states = h.new_empty(chunk, *h.shape), h.new_empty(chunk + 1, *h.shape)
-        self.decay_steps, self.state_steps = self.decay.unbind(0), self.states.unbind(0)
+    "Decays, states and gradients of one chunk of at most `chunk` tokens; A: (n, d)."
+    def __init__(self, chunk, b, A, reverse):
+        self.A2, self.reverse, self.views = A*math.log2(math.e), reverse, {}
+        self.decay, self.states, self.g = (A.new_empty(chunk + extra, b, *A.shape) for extra in (0, 1, 0))
+        self.x = A.new_empty(chunk, b, 1, A.shape[1])
 
-    def run(self, delta, x, B, h):
-        "Decay, states before, states after, each (c, b, n, d), and the last state; delta and x = Δu are (c, b, d), B is (c, b, n)."
-        c = len(delta)
-        decay = torch.mul(delta[:, :, None], self.A, out=self.decay[:c]).exp_()
-        before, after = self.states[:c], self.states[1:c + 1]
-        if self.reverse: before, after = after, before
-        torch.mul(x[:, :, None], B[..., None], out=after)                                 # what enters; becomes the state
-        decays, states = self.decay_steps[:c], self.state_steps[:c + 1]
-        if self.reverse: decays, states = decays[::-1], states[::-1]
+    def at(self, c):
+        "Views for a chunk of c tokens, made once: decays; states before and after; gradients; decays, states and gradients step by step, in the order of the scan."
+        if c not in self.views:
+            decay, states, g = self.decay[:c], self.states[:c + 1], self.g[:c]
+            before, after = (states[1:], states[:-1]) if self.reverse else (states[:-1], states[1:])
+            self.views[c] = decay, before, after, g, *(t.unbind(0)[::-1] if self.reverse else t.unbind(0) for t in (decay, states, g))
+        return self.views[c]
+
+    def run(self, delta, u, B, h):
+        "Fill x = Δu, decays and states, starting from the state h; gives the last state. delta and u: (c, b, 1, d), B: (c, b, n, 1)."
+        x = torch.mul(delta, u, out=self.x[:len(delta)])
+        decay, _, after, _, decays, states, _ = self.at(len(delta))
+        torch.mul(delta, self.A2, out=decay).exp2_()                                      # exp(Δ A)
+        torch.mul(x, B, out=after)                                                        # what enters; becomes the state
         h = states[0].copy_(h)
         for a_t, x_t in zip(decays, states[1:]): h = torch.addcmul(x_t, a_t, h, out=x_t)  # h = a_t*h + x_t
-        return decay, before, after, h
+        return h
 
 # %% ../nbs/15_scan.ipynb #a0c8459a
+def _wide(u, delta, A, B, C, D, z, bias, softplus):
+    "The arguments as the chunks want them: float32 at least, u, Δ, z (l,b,d), A (n,d), B, C (l,b,n)."
+    dtype = reduce(torch.promote_types, [t.dtype for t in (u, delta, A, B, C)], torch.float32)
+    u, delta, B, C, z = (None if t is None else t.detach().to(dtype).transpose(0, 1).contiguous() for t in (u, delta, B, C, z))
+    A, D, bias = (None if t is None else t.detach().to(dtype) for t in (A.t().contiguous(), D, bias))
+    if bias is not None: delta = delta + bias
+    return u, F.softplus(delta) if softplus else delta, A, B, C, D, z
+
+# %% ../nbs/15_scan.ipynb #7147dd0c
+def _chunked_forward(u, delta, A, B, C, D, z, bias, softplus, reverse, chunk):
+    "y (b, l, d) in u's dtype, and the state before each chunk, (chunks, b, n, d)."
+    dtype, (u, delta, A, B, C, D, z) = u.dtype, _wide(u, delta, A, B, C, D, z, bias, softplus)
+    (l, b, d), y = u.shape, torch.empty_like(u)
+    starts, h, work = u.new_empty(-(-l//chunk), b, len(A), d), u.new_zeros(b, len(A), d), _Workspace(min(chunk, l), b, A, reverse)
+    rows = _chunks(chunk, reverse, delta[:, :, None], u[:, :, None], B[..., None], C[:, :, None], y[:, :, None])
+    for start, (delta_c, u_c, B_c, C_c, y_c) in zip(starts.unbind(0)[::-1 if reverse else 1], rows):
+        h = work.run(delta_c, u_c, B_c, start.copy_(h))
+        torch.matmul(C_c, work.at(len(y_c))[2], out=y_c)                                  # (c, b, 1, d)
+    if D is not None: y.addcmul_(u, D)
+    if z is not None: y.mul_(F.silu(z))
+    return y.transpose(0, 1).to(dtype), starts
+
+# %% ../nbs/15_scan.ipynb #ca9b5611
+def _ungate(y, D, u, z, dz, dy):
+    "From dy, the gradient of (y + D u)·silu(z): dz, and dy itself becomes the gradient of y. y, dy: (c, b, 1, d)."
+    s, y, dy = z.sigmoid(), y.squeeze(2), dy.squeeze(2)
+    if D is not None: y.addcmul_(u, D)
+    torch.mul(dy*y, s*(1 + z*(1 - s)), out=dz)
+    dy.mul_(z*s)
+
+def _chunked_backward(dy, starts, u, delta, A, B, C, D, z, bias, softplus, reverse, chunk):
+    "Gradients of u, delta, A, B, C, D, z, bias (None where there is no such argument): chunk after chunk, from the scan's end to its start."
+    given, raw = (u, delta, A, B, C, D, z, bias), delta
+    u, delta, A, B, C, D, z = _wide(u, delta, A, B, C, D, z, bias, softplus)
+    dy = dy.to(u.dtype).transpose(0, 1).contiguous()
+    if z is not None: dy = dy.clone()                                                     # it is changed below
+    dx, ddelta, dB, dC, dz = (None if t is None else torch.empty_like(t) for t in (u, delta, B, C, z))
+    work, carry = _Workspace(min(chunk, len(u)), u.shape[1], A, reverse), torch.zeros_like(starts[0])
+    dA, dD = torch.zeros_like(work.decay), torch.zeros_like(work.x)
+    rows = _chunks(chunk, not reverse, delta[:, :, None], u[:, :, None], B[..., None], C[:, :, None], dy[:, :, None],
+                   dx[:, :, None], ddelta, dB[:, :, None], dC[:, :, None], *(t for t in (u, z, dz) if z is not None))
+    for h, (delta_c, u_c, B_c, C_c, dy_c, dx_c, ddelta_c, dB_c, dC_c, *gate) in zip(starts.unbind(0)[::1 if reverse else -1], rows):
+        work.run(delta_c, u_c, B_c, h)
+        c = len(u_c); decay, before, after, g, decays, _, gs = work.at(c)                 # (c, b, n, d)
+        if gate: _ungate(torch.matmul(C_c, after), D, *gate, dy_c)
+        torch.matmul(dy_c, after.mT, out=dC_c)                                            # dC = Σ_d dy h
+        torch.mul(dy_c, C_c.mT, out=g)                                                    # g[t] = C[t] dy[t] + decay[t+1] g[t+1]
+        last = gs[-1].add_(carry)
+        for g_t, a_t in zip(gs[-2::-1], decays[:0:-1]): last = torch.addcmul(g_t, a_t, last, out=g_t)
+        torch.mul(last, decays[0], out=carry)
+        torch.matmul(work.x[:c], g.mT, out=dB_c)                                                 # dB = Σ_d g Δu
+        torch.matmul(B_c.mT, g, out=dx_c)                                                 # d(Δu) = Σ_n g B
+        g.mul_(decay).mul_(before)                                                        # d(ΔA) = g decay h[t-1]
+        dA[:c].addcmul_(g, delta_c)
+        dD[:c].addcmul_(dy_c, u_c)
+        torch.sum(g.mul_(A), 2, out=ddelta_c)
+    ddelta.addcmul_(dx, u)
+    if softplus: ddelta.mul_((raw.to(u.dtype) if bias is None else raw + bias.to(u.dtype)).transpose(0, 1).sigmoid())
+    dD, dbias = None if D is None else dD.sum((0, 1, 2)), None if bias is None else ddelta.sum((0, 1))
+    du = dx.mul_(delta) if D is None else dx.mul_(delta).addcmul_(dy, D)
+    grads = (*(t if t is None else t.transpose(0, 1) for t in (du, ddelta)), dA.sum((0, 1)).t(), dB.transpose(0, 1), dC.transpose(0, 1), dD, None if z is None else dz.transpose(0, 1), dbias)
+    return [None if g is None else g.to(t.dtype) for g, t in zip(grads, given)]
+
+# %% ../nbs/15_scan.ipynb #492bf817
 class _ChunkedScan(torch.autograd.Function):
-    "y[t] = Σₙ C[t,n] h[t,n], h[t] = exp(Δ[t] A) h[t-1] + Δ[t] u[t] B[t]. Keeps one state per chunk; the backward pass computes the others again."
+    "The two passes as one function for autograd. Keeps its arguments and one state per chunk."
     @staticmethod
-    def forward(ctx, u, delta, A, B, C, reverse, chunk):
-        u, delta, A, B, C = (t.transpose(0, 1).contiguous() for t in (u, delta, A, B, C))
-        (l, b, d), x, y = u.shape, delta*u, torch.empty_like(u)
-        h, starts, cuts = u.new_zeros(b, len(A), d), [], _cuts(l, chunk, reverse)
-        work = _Workspace(min(chunk, l), h, A, reverse)
-        for s in cuts:
-            starts.append(h)
-            _, _, states, h = work.run(delta[s], x[s], B[s], h)
-            torch.matmul(C[s][:, :, None], states, out=y[s].unsqueeze(2))                 # (c, b, 1, d)
-            h = h.clone()                                                                 # the workspace is used again
-        ctx.save_for_backward(u, delta, A, B, C, *starts)
-        ctx.cuts, ctx.reverse = cuts, reverse
-        return y.transpose(0, 1)
+    def forward(ctx, *args):
+        y, starts = _chunked_forward(*args)
+        ctx.save_for_backward(*args[:8], starts)
+        ctx.flags = args[8:]
+        return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx, dy):
-        u, delta, A, B, C, *starts = ctx.saved_tensors
-        with torch.autocast(dy.device.type, enabled=False):
-            grads = _chunked_grads(u, delta, A, B, C, starts, ctx.cuts, ctx.reverse, dy.transpose(0, 1).contiguous())
-        return *(t.transpose(0, 1) for t in grads), None, None
+        *args, starts = ctx.saved_tensors
+        return *_chunked_backward(dy, starts, *args, *ctx.flags), None, None, None
 
-# %% ../nbs/15_scan.ipynb #7147dd0c
-def _chunked_grads(u, delta, A, B, C, starts, cuts, reverse, dy):
-    "Gradients of u, delta (l,b,d), A (n,d), B, C (l,b,n), all time first: chunk after chunk, from the scan's end to its start."
-    dx, ddelta, dB, dC = (torch.empty_like(t) for t in (u, delta, B, C))
-    x, d, carry = delta*u, u.shape[2], torch.zeros_like(starts[0])
-    chunk = max(s.stop - s.start for s in cuts)
-    work = _Workspace(chunk, carry, A, reverse)
-    g_all, tmp_all, dA = (torch.zeros_like(work.decay) for _ in range(3))
-    g_steps, ones = g_all.unbind(0), u.new_ones(d, 1)
-    for s, h in zip(reversed(cuts), reversed(starts)):
-        decay, before, after, _ = work.run(delta[s], x[s], B[s], h)
-        c = len(decay); g, tmp = g_all[:c], tmp_all[:c]                                   # (c, b, n, d)
-        torch.mul(after, dy[s][:, :, None], out=tmp)
-        torch.matmul(tmp.view(-1, d), ones, out=dC[s].view(-1, 1))                        # dC = Σ_d dy h
-        torch.mul(dy[s][:, :, None], C[s][..., None], out=g)                              # g[t] = C[t] dy[t] + decay[t+1] g[t+1]
-        gs, decays = g_steps[:c], work.decay_steps[:c]
-        if not reverse: gs, decays = gs[::-1], decays[::-1]
-        last = gs[0].add_(carry)
-        for g_t, a_t in zip(gs[1:], decays): last = torch.addcmul(g_t, a_t, last, out=g_t)
-        carry = last*decays[-1]
-        torch.mul(g, x[s][:, :, None], out=tmp)
-        torch.matmul(tmp.view(-1, d), ones, out=dB[s].view(-1, 1))                        # dB = Σ_d g Δu
-        torch.matmul(B[s][:, :, None], g, out=dx[s].unsqueeze(2))                         # d(Δu) = Σ_n g B
-        g.mul_(decay).mul_(before)                                                        # d(ΔA) = g decay h[t-1]
-        dA[:c].addcmul_(g, delta[s][:, :, None])
-        torch.sum(g.mul_(A), 2, out=ddelta[s])
-    return dx*delta, ddelta.addcmul_(dx, u), dA.sum((0, 1)), dB, dC
+def _chunk(b, d, n):
+    "Tokens per chunk: as many as keep its states at 1.5 MiB, so near the processor. Measured: flat from half to twice this."
+    return max(8, min(256, 3*2**17//(b*d*n)))
 
-# %% ../nbs/15_scan.ipynb #ca9b5611
+# %% ../nbs/15_scan.ipynb #883a1d09
 def selective_scan_chunked(
     u:Tensor,                      # Input sequence, (b, l, d)
     delta:Tensor,                  # Step sizes, before bias and softplus, (b, l, d)
@@ -146,16 +181,8 @@ def selective_scan_chunked(
     delta_bias:Tensor|None=None,   # Added to delta before the softplus, (d,)
     delta_softplus:bool=True,      # Make delta positive; False when it is already
     reverse:bool=False,            # Run from the last token to the first
-    chunk:int|None=None,           # Tokens worked on at a time; None: as many as keep a chunk's states at 1 MiB, so near the processor
+    chunk:int|None=None,           # Tokens worked on at a time; None: as many as keep its states at 1.5 MiB, so near the processor
 )->Tensor: # y, (b, l, d), in u's dtype
     "Same as `selective_scan_ref`, faster, in memory that does not hold (b, l, d, n). Computes in float32 at least."
-    dtype = reduce(torch.promote_types, [t.dtype for t in (u, delta, A, B, C)], torch.float32)
     with torch.autocast(u.device.type, enabled=False):
-        x, delta, A, B, C = (t.to(dtype) for t in (u, delta, A, B, C))
-        if delta_bias is not None: delta = delta + delta_bias
-        if delta_softplus: delta = F.softplus(delta)
-        if chunk is None: chunk = max(8, min(256, 2**18//(len(u)*A.numel())))       # measured: flat from half to twice this
-        y = _ChunkedScan.apply(x, delta, A, B, C, reverse, chunk)
-        if D is not None: y = torch.addcmul(y, x, D.to(dtype))
-        if z is not None: y = y*F.silu(z.to(dtype))
-    return y.to(u.dtype)
+        return _ChunkedScan.apply(u, delta, A, B, C, D, z, delta_bias, bool(delta_softplus), bool(reverse), chunk or _chunk(len(u), *A.shape))
