@@ -147,7 +147,9 @@ def _halves(frames, path:Path)->Iterator[np.ndarray]:
         block = np.ascontiguousarray(frames[start:start + n], np.float32)
         if not (block.min() > -65520 and block.max() < 65520):   # NaN fails both comparisons
             raise InputError(f'{path.name}: frames {start} and after hold values that half precision cannot (over 65,504, NaN or Inf). Choose a normalisation.')
-        yield memory[i % 3][:len(block)].copy_(torch.from_numpy(block)).numpy()   # six times faster than NumPy's own rounding, and the same numbers
+        half = memory[i % 3][:len(block)]
+        for to, x in zip(half.view(-1).split(32_768), torch.from_numpy(block).view(-1).split(32_768)): to.copy_(x)   # pieces for which PyTorch starts no threads
+        yield half.numpy()                                                 # six times faster than NumPy's own rounding, and the same numbers
 
 # %% ../nbs/07_store.ipynb #276dd34b
 def _small_tensors(affine, stats:Stats, moments:Moments|None, traces:dict)->dict:
