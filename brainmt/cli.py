@@ -175,7 +175,7 @@ def preprocess(
         from brainmt.qc import write_qc
         print(f'Quality: {write_qc(settings.save_root, read_manifest(settings.save_root), settings.save_root)}')
     failed = manifest[manifest.status == 'failed']
-    if len(failed): raise InputError(f'{len(failed)} of {len(manifest)} runs could not be used; the others are stored. First: {failed.reason.iloc[0]}')
+    if len(failed): raise InputError(f'{len(failed)} of {len(manifest)} runs could not be used{"; the others are stored" if len(failed) < len(manifest) else ""}. First: {failed.reason.iloc[0]}')
     return manifest
 
 # %% ../nbs/31_cli.ipynb #fbcfdd41
