@@ -1,43 +1,181 @@
-"""The selective scan's implementations side by side: `make bench`.
+"""The selective scan on a processor: every form side by side, each number with its goal and with the limit of this processor. `make bench` runs it.
 
-Process CPU time on one thread, the implementations taking turns within each round, so that a busy machine slows all of them alike.
-The table gives the median over rounds in ns per token and channel, and how many times faster than the plain loop (`selective_scan_ref`
-under autograd) of the same round.
+All measurements are of this one run: process CPU time (wall time only where two cores are compared with one), one thread, float32, 16 cells. What is compared takes turns in
+each round, so that a busy machine slows all of them alike; the table has the median of the rounds. Peers:
+
+    mambapy     its parallel scan in plain PyTorch, from the package mambapy (no requirement of this project: `make bench` puts it into .venv/peers)
+    HF loop     what transformers' Mamba does without CUDA kernels: everything discretised at once, then one token after the other, channels first
+
+    python benchmarks/scan.py            everything, some minutes
+    python benchmarks/scan.py --quick    small sizes and two rounds: does it run?
 """
-import argparse, os, statistics, time
+import argparse, json, os, statistics, subprocess, sys, time
 
-os.environ.update(OMP_NUM_THREADS='1', NUMBA_NUM_THREADS='1')
-import torch
-from brainmt.kernels import available_backends, selective_scan
+os.environ.update(OMP_NUM_THREADS='1')
+import numpy as np, torch, torch.nn.functional as F
+from brainmt.scan import selective_scan_chunked, selective_scan_ref
+from brainmt.scan_cpu import selective_scan_numba
+from brainmt.simd import LANES, add_times, compiled, exp2_four, full, load_four, signature, store_four, times
+sys.path.append(os.path.join(sys.prefix, 'peers'))
+try: from mambapy.pscan import pscan
+except ImportError: pscan = None
 
-SIZES = {'the demonstration (16, 385, 32)': (16, 385, 32), 'one long sequence (1, 2000, 128)': (1, 2000, 128)}   # (b, l, d)
-N = 16   # cells of memory per channel
+N, NAMES = 16, ('u', 'delta', 'A', 'B', 'C')
 
-def inputs(b, l, d):
-    torch.manual_seed(0)
+def inputs(b, l, d, seed=0, dtype=torch.float32):
+    torch.manual_seed(seed)
     like = [torch.randn(b, l, d), torch.rand(b, l, d)/10, -torch.arange(1., N + 1).repeat(d, 1), torch.randn(b, l, N), torch.randn(b, l, N)]
-    return [t.requires_grad_() for t in like]
+    return [t.to(dtype).requires_grad_() for t in like]
 
-def seconds(backend, args, backward):
-    start = time.process_time()
-    if backward: torch.autograd.grad(selective_scan(*args, delta_softplus=False, backend=backend).sum(), args)
-    else:
-        with torch.no_grad(): selective_scan(*args, delta_softplus=False, backend=backend)
-    return time.process_time() - start
+def numba(*args, **kw): return selective_scan_numba(*args, delta_softplus=False, **kw)
+def chunked(*args): return selective_scan_chunked(*args, delta_softplus=False)
+def loop(*args): return selective_scan_ref(*args, delta_softplus=False)
+
+def mambapy(u, delta, A, B, C):
+    states = pscan(torch.exp(delta.unsqueeze(-1)*A), delta.unsqueeze(-1)*B.unsqueeze(2)*u.unsqueeze(-1))   # (b, l, d, n)
+    return (states @ C.unsqueeze(-1)).squeeze(3)
+
+def hf_loop(u, delta, A, B, C):
+    u, delta = u.transpose(1, 2), delta.transpose(1, 2)                                   # (b, d, l)
+    decay, enter = torch.exp(A[None, :, None]*delta[..., None]), delta[..., None]*B[:, None]*u[..., None]
+    h, y = u.new_zeros(len(u), *A.shape), []
+    for t in range(u.shape[2]):
+        h = decay[:, :, t]*h + enter[:, :, t]
+        y.append((h @ C[:, t, :, None])[:, :, 0])
+    return torch.stack(y, -1).transpose(1, 2)
+
+# ---- measuring
+
+def forward(scan, args, dy):
+    with torch.no_grad(): scan(*args)
+
+def both_passes(scan, args, dy): torch.autograd.grad(scan(*args), args, dy)
+
+def seconds(run, *args, clock=time.process_time):
+    start = clock(); run(*args)
+    return clock() - start
+
+def race(run, contestants, args, rounds, repeats=None, clock=time.process_time):
+    "name → seconds per round; `repeats`: how often a fast one runs in a round (the median counts)."
+    dy = torch.randn(args[0].shape, generator=torch.Generator().manual_seed(1))
+    for scan in contestants.values(): run(scan, args, dy)   # compile, warm up
+    table = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, scan in contestants.items():
+            table[name].append(statistics.median(seconds(run, scan, args, dy, clock=clock) for _ in range((repeats or {}).get(name, 1))))
+    return table
+
+def ratio(table, slow, fast): return statistics.median(s/f for s, f in zip(table[slow], table[fast]))
+def nanoseconds(table, name, args): return statistics.median(table[name])*1e9/args[0].numel()
+
+# ---- the limit of this core
+
+def _exponentials(lo, hi, scratch, x):
+    p, q = load_four(x, 0), load_four(x, 4)
+    for _ in range(hi): p, q = exp2_four(p), exp2_four(q)
+    store_four(x, 0, p); store_four(x, 4, q)
+
+def _multiply_adds(lo, hi, scratch, x):
+    p, q, a, b = load_four(x, 0), load_four(x, 4), load_four(x, 8), load_four(x, 12)
+    for _ in range(hi): p, q = add_times(b, p, a), add_times(b, q, a)
+    store_four(x, 0, p); store_four(x, 4, q)
+
+def limits(rounds):
+    "ns per token and channel that the arithmetic alone takes, forward and both passes, from the rates of exponentials and multiply-adds on registers."
+    kernels, x, scratch, n = compiled('the limit', *[(f, signature('f2c')) for f in (_exponentials, _multiply_adds)]), torch.rand(16, LANES).neg().numpy(), np.empty((1, LANES), np.float32), 200_000
+    for k in kernels: k(0, n, scratch, x)
+    exp, op = (min(seconds(k, 0, n, scratch, x) for _ in range(rounds))*1e9/n/8 for k in kernels)   # ns for a register
+    per_channel = lambda exps, ops: N*(exps*exp + ops*op)/LANES
+    return exp, op, per_channel(1, 4), per_channel(2, 4 + 3 + 9)   # the way back: states again (ΔA, a h, + xB), then nine: g, h, dB, dC, dx, dlog, a g, dΔ, dA
+
+# ---- memory, each in a process of its own
+
+def resident(what):
+    with open('/proc/self/status') as f: return next(int(line.split()[1])*1024 for line in f if line.startswith(what))
+
+def extra_memory(name, l, d):
+    "Peak memory of both passes above what is there before, in units of u; in this process."
+    scan = globals()[name]
+    both_passes(scan, small := inputs(1, 64, 32), torch.randn(small[0].shape))   # compile
+    args, dy = inputs(1, l, d), torch.randn(1, l, d)
+    with open('/proc/self/clear_refs', 'w') as f: f.write('5')                   # forget the peak so far
+    before = resident('VmRSS')
+    both_passes(scan, args, dy)
+    return (resident('VmHWM') - before)/(4*l*d)
+
+def in_child(name, l, d): return float(subprocess.run([sys.executable, __file__, '--memory', name, str(l), str(d)], capture_output=True, text=True, check=True).stdout)
+
+# ---- precision
+
+def errors(l=500, d=48):
+    "The worst ‖g − g64‖/‖g64‖ over the result, every gradient and both directions, for steps from 0.001 to 8."
+    torch.manual_seed(0)
+    step = torch.exp(torch.rand(2, l, d).double()*np.log(8000) + np.log(.001))
+    args = [torch.randn(2, l, d), step + torch.log(-torch.expm1(-step)), -torch.arange(1., N + 1).repeat(d, 1), torch.randn(2, l, N), torch.randn(2, l, N), torch.randn(d), torch.randn(2, l, d), .01*torch.randn(d)]
+    args, dy = [t.float().requires_grad_() for t in args], torch.randn(2, l, d)
+    worst = {}
+    for reverse in (False, True):
+        def value_and_grads(scan, args, dy):
+            y = scan(*args, reverse=reverse)
+            return y, *torch.autograd.grad(y, args, dy)
+        exact = value_and_grads(selective_scan_ref, [t.detach().double().requires_grad_() for t in args], dy.double())
+        for name, found, true in zip(('y', *NAMES, 'D', 'z', 'delta_bias'), value_and_grads(selective_scan_numba, args, dy), exact):
+            worst[name] = max(worst.get(name, 0), ((found - true).norm()/true.norm()).item())
+    return max(worst, key=worst.get), max(worst.values())
+
+# ---- the table
+
+def line(what, found, goal='', limit=''): print(f'{what:<66} {found:>30} {goal:>10}   {limit}', flush=True)
 
 def main():
-    rounds = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    rounds.add_argument('--rounds', type=int, default=7)
-    rounds = rounds.parse_args().rounds
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--rounds', type=int, default=7)
+    parser.add_argument('--quick', action='store_true')
+    parser.add_argument('--memory', nargs=3, help=argparse.SUPPRESS)
+    o = parser.parse_args()
     torch.set_num_threads(1)
-    backends = available_backends('cpu')
-    print(f'{"size (b, l, d), N = 16, float32":<34} {"pass":<18} ' + ' '.join(f'{b:>24}' for b in backends))
-    for name, (b, l, d) in SIZES.items():
-        args = inputs(b, l, d)
-        for backward in (False, True):
-            for backend in backends: seconds(backend, args, backward)   # compile, warm up
-            times = [{k: seconds(k, args, backward) for k in backends} for _ in range(rounds)]
-            cell = lambda k: (statistics.median(t[k] for t in times)*1e9/(b*l*d), statistics.median(t['reference']/t[k] for t in times))
-            print(f'{name:<34} {"forward, backward" if backward else "forward":<18} ' + ' '.join('{:>11.1f} ns ({:6.1f}×)'.format(*cell(k)) for k in backends), flush=True)
+    if o.memory: return print(extra_memory(o.memory[0], *map(int, o.memory[1:])))
+    if pscan is None: print('mambapy is missing, its rows are left out: pip install --no-deps --target .venv/peers mambapy')
+    rounds, L = (2, lambda l: l//10) if o.quick else (o.rounds, lambda l: l)
+    exp, op, limit, limit_both = limits(3*rounds)
+    print(f'on this core a register of 16 exponentials takes {exp:.2f} ns, of 16 multiply-adds {op:.2f} ns: the arithmetic of a scan is {limit:.2f} ns forward, {limit_both:.2f} ns in both passes\n')
+    line('selective scan, N = 16, float32, one thread', 'measured', 'goal', 'limit, or what is compared')
+
+    args = inputs(1, L(10000), 128)
+    table = race(forward, {'numba': numba, 'reversed': lambda *a: numba(*a, reverse=True)}, args, 3*rounds)
+    found = nanoseconds(table, 'numba', args)
+    line('forward, d=128, L=10,000: over its arithmetic limit', f'{found:.2f} ns = {found/limit:.2f}×', '≤ 1.25', f'{limit:.2f} ns per token and channel')
+    line('   backwards over forwards', f'{ratio(table, "reversed", "numba"):.2f}×', '≤ 1.1')
+    contestants = {'numba': numba, 'chunked': chunked} | ({'mambapy': mambapy} if pscan else {})
+    table = race(both_passes, contestants, args, rounds, {'numba': 5})
+    found = nanoseconds(table, 'numba', args)
+    line('both passes, d=128, L=10,000', f'{found:.2f} ns', '', f'{limit_both:.2f} ns of arithmetic ({found/limit_both:.2f}×)')
+    if pscan: line('   against mambapy', f'{ratio(table, "mambapy", "numba"):.0f}×', '≥ 150', f'mambapy {nanoseconds(table, "mambapy", args):.0f} ns; the limit would be {nanoseconds(table, "mambapy", args)/limit_both:.0f}×')
+    line('   against the chunked form', f'{ratio(table, "chunked", "numba"):.1f}×', '', f'chunked {nanoseconds(table, "chunked", args):.0f} ns')
+
+    long = inputs(1, L(50000), 128)
+    dy, dy_long = torch.randn_like(args[0]), torch.randn_like(long[0])
+    pairs = [(seconds(both_passes, numba, args, dy)/args[0].numel(), seconds(both_passes, numba, long, dy_long)/long[0].numel()) for _ in range(2*rounds)]
+    line('both passes, ns per token: L=50,000 over L=10,000', f'{statistics.median(b/a for a, b in pairs):.2f}×', '≤ 1.2')
+    args = inputs(1, L(2000), 256)
+    table = race(both_passes, {'numba': numba, 'loop': loop, 'HF loop': hf_loop}, args, rounds if o.quick else 3, {'numba': 9})
+    line('both passes, d=256, L=2,000: against the HF loop', f'{ratio(table, "HF loop", "numba"):.0f}×', '≥ 1,000', f'HF loop {nanoseconds(table, "HF loop", args)/1e3:.1f} µs')
+    line('   against the plain loop with unbind (selective_scan_ref)', f'{ratio(table, "loop", "numba"):.0f}×', '', f'loop {nanoseconds(table, "loop", args)/1e3:.2f} µs')
+    if pscan:
+        args = inputs(1, L(2000), 1024)
+        table = race(both_passes, {'mambapy': mambapy, 'chunked': chunked}, args, rounds, {'chunked': 3})
+        line('chunked PyTorch against mambapy, both passes, d=1024, L=2,000', f'{ratio(table, "mambapy", "chunked"):.1f}×', '≥ 20', f'mambapy {nanoseconds(table, "mambapy", args):.0f} ns, chunked {nanoseconds(table, "chunked", args):.1f} ns')
+    if os.path.exists('/proc/self/clear_refs'):
+        for name, goal in dict(numba='≤ 4', chunked='', **dict(mambapy='') if pscan else {}).items():
+            line(f'extra peak memory of both passes, d=1024, L=10,000: {name}', f'{in_child(name, L(10000), 1024):.2f} × u', goal, 'results alone: y, du, dΔ = 3 × u' if goal else '')
+    line('worst relative error of a gradient, Δ up to 8', '{1:.1e} ({0})'.format(*errors()), '≤ 2e-6', 'float32 rounds at 6e-8')
+    if os.cpu_count() > 1:
+        args = inputs(1, L(10000), 1024)
+        dy, by_threads = torch.randn_like(args[0]), {1: [], 2: []}
+        for _ in range(rounds + 1):
+            for threads, found in by_threads.items():
+                torch.set_num_threads(threads); found.append(seconds(both_passes, numba, args, dy, clock=time.perf_counter))
+        torch.set_num_threads(1)
+        line('two cores over one, both passes, d=1024, L=10,000, wall time', f'{statistics.median(a/b for a, b in zip(by_threads[1][1:], by_threads[2][1:])):.2f}×', '≥ 1.8', '2')
 
 if __name__ == '__main__': main()

@@ -60,16 +60,27 @@ def _forward(lo, hi, scratch, group, u, delta, A, B, C, D, z, bias, positive, ga
                 at = (p - first_pair)*rows
                 if starts.shape[1]:
                     for r in range(rows): store(starts, (i, first//CHUNK, p*rows + r, 0), load(state, (at + r, 0)))
+                c = p*PAIR
                 for half in range(2):
-                    e = half*LANES; c = p*PAIR + e
-                    shift, skip, t = load(bias, (c,)), load(D, (c,)), start
+                    e = half*LANES
+                    shift, t = load(bias, (c + e,)), start
                     for j in range(count):
-                        x, step = load(u, (i, t, c)), load(delta, (i, t, c)) + shift
+                        step = load(delta, (i, t, c + e)) + shift
                         if positive: step = softplus(step)
-                        will_read(u, (i, t + way*CHUNK, c)); will_read(delta, (i, t + way*CHUNK, c)); will_write(y, (i, t, c))
-                        store(DT, (j, e), step); store(X, (j, e), step*x); store(Y, (j, e), x*skip)
+                        store(DT, (j, e), step)
+                        will_read(delta, (i, t + way*CHUNK, c + e))
                         t += way
-                for k in range(0, cells, 2):
+                A4, h, skip, t = load_four(A, p*rows), load_four(state, at), (load(D, (c,)), load(D, (c + LANES,))), start
+                for j in range(count):                                                                                             # cells 0 and 1
+                    dt, (x, x2) = _two(DT, j), (load(u, (i, t, c)), load(u, (i, t, c + LANES)))
+                    will_read(u, (i, t + way*CHUNK, c)); will_read(u, (i, t + way*CHUNK, c + LANES)); will_write(y, (i, t, c)); will_write(y, (i, t, c + LANES))
+                    store(X, (j, 0), dt[0]*x); store(X, (j, LANES), dt[1]*x2)
+                    h = add_times(times(exp2_four(times(_both(dt), A4)), h), _both((dt[0]*x, dt[1]*x2)), _cells(B, i, t, 0))
+                    q = _cells(C, i, t, 0)
+                    store(Y, (j, 0), x*skip[0] + (h[0]*q[0] + h[1]*q[1])); store(Y, (j, LANES), x2*skip[1] + (h[2]*q[2] + h[3]*q[3]))
+                    t += way
+                store_four(state, at, h)
+                for k in range(2, cells, 2):                                                                                       # the other cells
                     A4, h, t = load_four(A, p*rows + 2*k), load_four(state, at + 2*k), start
                     for j in range(count):
                         h = add_times(times(exp2_four(times(_both(_two(DT, j)), A4)), h), _both(_two(X, j)), _cells(B, i, t, k))   # h = exp(ΔA) h + Δu B
