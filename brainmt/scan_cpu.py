@@ -219,7 +219,7 @@ def _backward(lo, hi, scratch, group, u, delta, A, B, C, D, z, bias, positive, g
 def _kernels():
     "The two kernels, compiled."
     common = 'i', 'f3', 'f3', 'f2c', 'f3', 'f3', 'f1c', 'f3', 'f1c', 'b', 'b', 'b', 'b', 'f'
-    return compiled('the scan', (_forward, signature(*common, 'f3c', 'f4c')), (_backward, signature(*common, 'f4c', 'f3', 'f3c', 'f3c', 'f3c', 'f4c', 'd3c', 'd3c', 'd3c')))
+    return compiled('the scan', (_forward, signature(*common, 'f3c', 'f4c')), (_backward, signature(*common, 'f4c', 'f3', 'f3c', 'f3c', 'f3', 'f4c', 'd3c', 'd3c', 'd3c')))
 
 # %% ../nbs/17_scan_cpu.ipynb #6d0295d9
 def _sizes(d, n):
