@@ -17,7 +17,7 @@ test: $(READY) ## everything that must hold before a change lands, without the s
 test-slow-ci: $(READY) ## the slow cells that must hold as well (flagged slow_ci)
 	@$(BIN)/python tools/test.py --slow-ci
 
-notebooks: $(READY) ## export the library, run the notebooks, store their outputs, write README.md (NB="23_model" for one)
+notebooks: $(READY) ## export the library, run the notebooks, store their outputs, write README.md (NB="24_model" for one)
 	@$(BIN)/python tools/notebooks.py $(NB)
 
 readme: $(READY) ## README.md from nbs/index.ipynb

@@ -13,6 +13,7 @@ import argparse, json, os, statistics, subprocess, sys, time
 
 os.environ.update(OMP_NUM_THREADS='1')
 import numpy as np, torch, torch.nn.functional as F
+from brainmt.mamba import MambaMixer, mix, mix_fused
 from brainmt.scan import selective_scan_chunked, selective_scan_ref
 from brainmt.scan_cpu import selective_scan_numba
 from brainmt.simd import LANES, add_times, compiled, exp2_four, full, load_four, signature, store_four, times
@@ -123,6 +124,20 @@ def errors(l=500, d=48):
             worst[name] = max(worst.get(name, 0), ((found - true).norm()/true.norm()).item())
     return max(worst, key=worst.get), max(worst.values())
 
+# ---- the layer around the scan
+
+def layers(rounds, l, d=512):
+    "Seconds of a Mamba layer at the paper's width, forward and in both passes: step by step, fused, and its two large projections alone."
+    for both in (False, True):
+        torch.manual_seed(0)
+        m, hidden = MambaMixer(d, bidirectional=both), torch.randn(1, l, d, requires_grad=True)
+        readings = lambda: tuple(m._reading(suffix) for suffix in ('', '_b')[:1 + both])
+        contestants = {'step by step': lambda h, *_: m.out_proj(mix(m.in_proj(h), readings())), 'fused': lambda h, *_: m.out_proj(mix_fused(m.in_proj(h), readings())),
+                       'projections': lambda h, *_: m.out_proj(m.in_proj(h)[..., :2*d])}
+        args = [hidden, *m.parameters()]
+        def passes(layer, args, dy): torch.autograd.grad(layer(*args), args, dy, allow_unused=True)
+        yield both, race(forward, contestants, args, rounds), race(passes, contestants, args, rounds)
+
 # ---- the table
 
 def line(what, found, goal='', limit=''): print(f'{what:<66} {found:>30} {goal:>10}   {limit}', flush=True)
@@ -168,6 +183,10 @@ def main():
     if os.path.exists('/proc/self/clear_refs'):
         for name, goal in dict(numba='≤ 4', chunked='', **dict(mambapy='') if pscan else {}).items():
             line(f'extra peak memory of both passes, d=1024, L=10,000: {name}', f'{in_child(name, L(10000), 1024):.2f} × u', goal, 'results alone: y, du, dΔ = 3 × u' if goal else '')
+    for both, once, twice in layers(rounds, L(2017)):
+        name = 'Mamba layer, 512 channels, L=2,017, ' + ('both ways' if both else 'one way')
+        for label, table in (('forward', once), ('both passes', twice)):
+            line(f'{name}, {label}: over its two projections', f'{ratio(table, "fused", "projections"):.2f}×', '' if both else '≤ 1.5', f'step by step {ratio(table, "step by step", "projections"):.2f}×')
     line('worst relative error of a gradient, Δ up to 8', '{1:.1e} ({0})'.format(*errors()), '≤ 2e-6', 'float32 rounds at 6e-8')
     if os.cpu_count() > 1:
         args = inputs(1, L(10000), 1024)

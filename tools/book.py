@@ -1,6 +1,6 @@
 """What the tools share: the list of notebooks, their flags, and running one from top to bottom.
 
-    python tools/book.py nbs/23_model.ipynb [--flags slow,slow_ci,cuda] [--store]      runs one notebook in this process
+    python tools/book.py nbs/24_model.ipynb [--flags slow,slow_ci,cuda] [--store]      runs one notebook in this process
 """
 import argparse, os, re, subprocess, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ NBS = ROOT/'nbs'
 SKIPPED = {'slow', 'slow_ci', 'cuda'}   # cells with these flags run only when asked for
 
 def notebooks(names=()):
-    "All notebooks in the order of the book (index first), or the named ones: '23_model'."
+    "All notebooks in the order of the book (index first), or the named ones: '24_model'."
     found = sorted(NBS.rglob('*.ipynb'), key=lambda p: (p.parent != NBS, p.stem != 'index', p))
     found = [p for p in found if not any(part.startswith(('.', '_')) for part in p.relative_to(NBS).parts)]
     unknown = set(names) - {p.stem for p in found}

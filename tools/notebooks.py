@@ -1,8 +1,8 @@
 """Export the library, run notebooks in the order of the book, store their outputs, clean them, write README.md.
 
     python tools/notebooks.py                     all notebooks; the stored outputs of slow and cuda cells stay
-    python tools/notebooks.py 23_model            one
-    python tools/notebooks.py --slow 23_model     its slow cells too (--cuda: the ones that need a GPU)
+    python tools/notebooks.py 24_model            one
+    python tools/notebooks.py --slow 24_model     its slow cells too (--cuda: the ones that need a GPU)
 """
 import argparse, subprocess, sys
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Everything that must hold before a change lands. Prints one line for each check and ends with how many passed.
 
     python tools/test.py                  all checks; cells flagged slow, slow_ci or cuda are left out
-    python tools/test.py 23_model         the notebook checks of one notebook
+    python tools/test.py 24_model         the notebook checks of one notebook
     python tools/test.py --slow-ci        only: the notebooks that have slow_ci cells, with them
 """
 import argparse, json, re, shutil, subprocess, sys, tempfile, time
