@@ -17,7 +17,8 @@ import argparse, itertools, statistics, sys
 import torch
 from brainmt.scan import selective_scan_chunked
 from brainmt.kernels import causal_conv
-from brainmt.scan_gpu import available, causal_conv_causal_conv1d, causal_conv_triton, selective_scan_mamba_ssm, selective_scan_triton_both, why_not_causal_conv1d, why_not_mamba_ssm
+from brainmt.scan_gpu import available, selective_scan_mamba_ssm, selective_scan_triton_both, why_not_mamba_ssm
+from brainmt.conv_gpu import causal_conv_causal_conv1d, causal_conv_triton, why_not_causal_conv1d
 
 NAMES = 'u', 'delta', 'A', 'B', 'C', 'D', 'z', 'delta_bias'
 

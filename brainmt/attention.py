@@ -25,12 +25,13 @@ def scope_mask(
     scope:str,    # 'spacetime': every token looks at every token; 'spatial': a token looks at its own frame and at CLS, CLS at everything
     n_tokens:int, # Tokens in a frame
     n_frames:int, # Frames
-)->Tensor: # (1 + n_tokens·n_frames, same), bool: may row look at column?
+    queries:slice=slice(None), # Which rows; all of them would be 2.5 GB for a scan of 200 frames
+)->Tensor: # (rows, 1 + n_tokens·n_frames), bool: may row look at column?
     "Who may look at whom, in the model's order: CLS, then all frames of token 1, then of token 2, …"
     if scope not in SCOPES: raise InputError(f'scope={scope!r}: expected one of {SCOPES}.')
-    frame = torch.cat([torch.tensor([-1]), torch.arange(n_frames).repeat(n_tokens)])
-    if scope == 'spacetime': return torch.ones(len(frame), len(frame), dtype=torch.bool)
-    return (frame[:, None] == frame) | (frame[:, None] < 0) | (frame < 0)
+    frame = torch.cat([torch.tensor([-1]), torch.arange(n_frames).repeat(n_tokens)])   # -1 is CLS, which belongs to every frame
+    rows = frame[queries, None]
+    return (rows == frame) | (rows < 0) | (frame < 0) | (scope == 'spacetime')
 
 # %% ../nbs/23_attention.ipynb #67afcd8a
 def attention_ref(
@@ -108,7 +109,7 @@ class Attention(nn.Module):
         q, k, _ = self._heads(x)
         scores = q[:, :, queries] @ k.transpose(-1, -2) / q.shape[-1]**0.5
         if self.scope == 'spatial':
-            mask = scope_mask('spatial', *_layout(x, n_tokens, n_frames))[queries].to(x.device)
+            mask = scope_mask('spatial', *_layout(x, n_tokens, n_frames), queries).to(x.device)
             scores = scores.masked_fill(~mask, -torch.inf)
         return scores.softmax(-1)
 
