@@ -93,7 +93,7 @@ class Unpack(nn.Module):
         dtype=torch.float32, # Of the volumes; bfloat16 halves the memory for a model under autocast
     ):
         super().__init__()
-        mask = torch.as_tensor(np.asarray(mask), dtype=torch.bool)
+        mask = torch.from_numpy(np.array(mask, dtype=bool))   # a copy: the store's own is read-only
         self.shape, self.n_voxels, self.background, self.dtype, self.memory = tuple(mask.shape), int(mask.sum()), float(background), dtype, _Memory()
         self.register_buffer('voxels', mask.flatten().nonzero().flatten(), persistent=False)   # (V,) places in the flat volume
     def forward(self, x:Tensor)->Tensor:

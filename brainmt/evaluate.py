@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CLASSIFICATION', 'REGRESSION', 'confusion', 'accuracy', 'precision', 'recall', 'f1', 'balanced_accuracy', 'auroc',
            'mse', 'mae', 'r2', 'pearson_r', 'classification_metrics', 'regression_metrics', 'bootstrap_ci',
-           'permutation_p', 'evaluate', 'run_windows', 'fingerprint_difference', 'check_fingerprint', 'predict',
-           'embed', 'write_predictions']
+           'permutation_p', 'evaluate', 'compare', 'run_windows', 'fingerprint_difference', 'check_fingerprint',
+           'predict', 'embed', 'write_predictions']
 
 # %% ../nbs/28_evaluate.ipynb #e0dcc4e7
 # Example:
@@ -201,6 +201,31 @@ def evaluate(
         low, high = bootstrap_ci(fn, y, p, n, seed)
         result[name] = dict(value=float(fn(y, p)), low=low, high=high, p=permutation_p(fn, y, p, n, seed, higher_is_better=name not in ('mse', 'mae')))
     return result
+
+# %% ../nbs/28_evaluate.ipynb #17588c5c
+def compare(
+    predictions:pd.DataFrame, # Of the model, from `predict`
+    other:pd.DataFrame,       # Of its rival, for the same subjects: another model, or `brainmt.baseline`
+    table:pd.DataFrame|pd.Series|Mapping, # Targets, as in `evaluate`
+    task:str,                 # 'classification' or 'regression'
+    target:str|None=None,     # Column of `table`
+    n:int=2000,               # Resamples
+    seed:int=0,
+)->dict[str, dict[str, float]]: # metric → value (positive: the model is better), low, high, better (share of resamples)
+    "How much better the model is than its rival, with a 95 % interval from a paired subject bootstrap. Raises `InputError` when they predict different subjects."
+    if task not in ('classification', 'regression'): raise InputError(f'Found task {task!r}, expected classification or regression.')
+    alone = predictions.index.symmetric_difference(other.index)
+    if len(alone): raise InputError(f'{len(alone)} subjects are predicted by one of the two only: {", ".join(map(str, alone[:5]))}. Compare on the same split.')
+    (y, p), (_, q) = (_aligned(d, table, task, target) for d in (predictions, other.loc[predictions.index]))
+    return {name: _gain(fn, y, p, q, n, seed, -1 if name in ('mse', 'mae') else 1) for name, fn in (CLASSIFICATION if task == 'classification' else REGRESSION).items()}
+
+def _gain(fn, y, p, q, n, seed, sign):
+    "fn of p minus fn of q (errors: the other way round), over the same resampled subjects."
+    rng = np.random.default_rng(seed); difference = lambda y, p, q: sign * (fn(y, p) - fn(y, q))
+    def make(k): i = rng.integers(0, len(y), (k, len(y))); return y[i], p[i], q[i]   # (k, n) each
+    values = _in_chunks(difference, make, n, len(y)); values = values[~np.isnan(values)]
+    low, high = np.quantile(values, [.025, .975]) if len(values) else (np.nan, np.nan)
+    return dict(value=float(difference(y, p, q)), low=float(low), high=float(high), better=float((values > 0).mean()) if len(values) else float('nan'))
 
 # %% ../nbs/28_evaluate.ipynb #ee099e7c
 class _Frozen:

@@ -57,7 +57,7 @@ class BrainMTConfig:
     final_norm:bool=True                      # LayerNorm before the head: a pre-norm stack ends unscaled; the released code has none
     num_outputs:int=1                         # One logit or one score; more for classes or several targets
     background:str='minimum'                  # What fills the voxels outside the brain, as in the released preprocessing
-    frames_per_chunk:int|None=None            # Frames that pass the CNN together; None: what fits 256 MB. Changes no result
+    frames_per_chunk:int|None=None            # Frames that pass the CNN together; None: what fits 32 MB on a processor, 256 MB on a GPU. Changes no result
     start:str='paper'                         # How fresh weights are drawn; 'small_data': second-order features in time are loud from the first step
     recompute:bool=False                      # True: the CNN's inner values are computed twice in training instead of kept
     mirror:bool=False                         # True: turn x round before the CNN, for weights that learnt from files stored right to left, see `load_released`

@@ -36,6 +36,7 @@ def token_grid(
     "The grid after all strides: each divides an axis by its stride and rounds up. Raises `InputError` when an axis is used up before the strides are."
     sizes = [tuple(volume)]
     if len(volume) != 3 or min(volume) < 1: raise InputError(f'volume={sizes[0]}: expected three positive numbers of voxels, such as (91, 109, 91).')
+    if min(strides, default=1) < 1: raise InputError(f'strides={tuple(strides)}: expected whole numbers from 1 up, such as (2, 2).')
     for stride in strides:
         if stride > 1 and min(sizes[-1]) == 1:
             chain = ' → '.join('×'.join(map(str, s)) for s in sizes)
@@ -51,11 +52,26 @@ def receptive_field(
     "Voxels along one axis that can reach one token: $r = 1 + \\sum_i (k_i - 1) \\prod_{j<i} s_j$."
     return 1 + sum((k - 1)*math.prod(strides[:i]) for i, k in enumerate(kernels))
 
-# %% ../nbs/14_patch_embed.ipynb #de417bf8
+# %% ../nbs/14_patch_embed.ipynb #2d320db7
 def _conv(c_in, c_out, stride=1, bias=False):
     k = conv_kernel(stride)
-    return nn.Conv3d(c_in, c_out, k, stride=stride, padding=k//2, bias=bias)
+    conv = nn.Conv3d(c_in, c_out, k, stride=stride, padding=k//2, bias=bias)
+    return conv.to(memory_format=torch.channels_last_3d) if c_in > 1 else conv
 
+# %% ../nbs/14_patch_embed.ipynb #f9c4555c
+def _conv_in_pairs(x, weight):
+    "`F.conv3d(x, weight, stride=2, padding=1)` of one channel, with the two voxels of each pair along z as channels."
+    x = F.pad(x[:, 0], (1, 1 + x.shape[-1] % 2, 1, 1, 1, 1))                    # zeros around, to an even length
+    x = rearrange(x, 'f x y (z pair) -> f pair x y z', pair=2)                  # channels last as it lies: nothing is copied
+    weight = rearrange(F.pad(weight[:, 0], (0, 1)), 'c i j (k pair) -> c pair i j k', pair=2)
+    return F.conv3d(x, weight, stride=(2, 2, 1))                                # (f, c, x, y, z)
+
+# %% ../nbs/14_patch_embed.ipynb #1a416dc5
+def _twice(f, x):
+    "f(x), a cheap start and one convolution, where the backward pass computes the cheap start again instead of keeping it."
+    return checkpoint(f, x, use_reentrant=False, preserve_rng_state=False) if torch.is_grad_enabled() else f(x)
+
+# %% ../nbs/14_patch_embed.ipynb #9941edc1
 class Stem(nn.Module):
     "Overlapping patches as strided convolutions without bias, each followed by ReLU."
     def __init__(self,
@@ -67,16 +83,24 @@ class Stem(nn.Module):
         sizes, layers = [in_channels, *widths], []
         for c_in, c_out, stride in zip(sizes, sizes[1:], strides): layers += [_conv(c_in, c_out, stride), nn.ReLU(inplace=True)]
         self.conv_down = nn.Sequential(*layers)
+        self.pairs = in_channels == 1 and strides[0] == 2 and widths[0] % 16 == 0   # measured: slower otherwise
 
     def forward(self,
         x:Tensor, # Frames, (f, in_channels, X, Y, Z)
     )->Tensor: # (f, widths[-1], x, y, z), channels last in memory
         "One vector for each patch of each frame."
-        return self.conv_down(x).contiguous(memory_format=torch.channels_last_3d)
+        x = _twice(self._start, x) if len(self.conv_down) > 2 else self._start(x)
+        return self.conv_down[3 if len(self.conv_down) > 2 else 1:](x).contiguous(memory_format=torch.channels_last_3d)
 
-# %% ../nbs/14_patch_embed.ipynb #6bc7351a
-def _channel_norm(norm, x): return norm(x.movedim(1, -1)).movedim(-1, 1)   # (f, c, x, y, z) → same
+    def _start(self, x):   # up to the second convolution, where there is one
+        conv, relu, *second = self.conv_down[:3]
+        x = _conv_in_pairs(x, conv.weight) if self.pairs and x.is_cpu else conv(x)
+        return second[0](relu(x)) if second else x
 
+# %% ../nbs/14_patch_embed.ipynb #b08dd35d
+def _channel_norm(norm, x): return norm(x.movedim(1, -1)).movedim(-1, 1)   # (f, c, x, y, z) → same; no copy when channels lie last
+
+# %% ../nbs/14_patch_embed.ipynb #2346b92c
 class ConvBlock(nn.Module):
     "Mixes each patch with its neighbours and adds the result: conv, LayerNorm over channels, tanh-GELU, conv, LayerNorm, residual."
     def __init__(self,
@@ -90,8 +114,9 @@ class ConvBlock(nn.Module):
         x:Tensor, # (f, channels, x, y, z)
     )->Tensor: # Same shape
         "The patches plus what their neighbourhood says about them."
-        h = F.gelu(_channel_norm(self.norm1, self.conv1(x)), approximate='tanh')
-        return x + _channel_norm(self.norm2, self.conv2(h))
+        return x + _channel_norm(self.norm2, _twice(self._second, self.conv1(x)))
+
+    def _second(self, x): return self.conv2(F.gelu(_channel_norm(self.norm1, x), approximate='tanh'))
 
 # %% ../nbs/14_patch_embed.ipynb #2bacc8f2
 class Downsample(nn.Module):
@@ -119,9 +144,10 @@ def frame_layers(
     in_channels:int=1,                      # BOLD has one value per voxel
     conv_blocks:bool=True,                  # A `ConvBlock` before each downsampling; False on coarse grids, where a patch has seen its neighbours already
 )->dict[str, nn.Module]: # In the order in which a frame passes them
-    "The layers a frame goes through, under the names they have in the released checkpoints."
+    "The layers a frame goes through, under the names they have in the released checkpoints. Raises `InputError` when widths and strides do not pair."
     for what, widths, strides in (('stem', stem_widths, stem_strides), ('stage', stage_widths, stage_strides)):
         if len(widths) != len(strides): raise InputError(f'{what}_widths={tuple(widths)} and {what}_strides={tuple(strides)}: expected one stride for each width.')
+        if min((*widths, *strides), default=1) < 1: raise InputError(f'{what}_widths={tuple(widths)}, {what}_strides={tuple(strides)}: expected whole numbers from 1 up.')
     if not stem_widths: raise InputError('stem_widths=(): the stem needs at least one convolution. Give for example stem_widths=(16,), stem_strides=(4,).')
     layers, widths = {'patch_embed': Stem(stem_widths, stem_strides, in_channels)}, [stem_widths[-1], *stage_widths]
     for i, (c_in, c_out, stride) in enumerate(zip(widths, widths[1:], stage_strides)):
@@ -129,21 +155,24 @@ def frame_layers(
         layers[f'downsample{i}'] = Downsample(c_in, c_out, stride)
     return layers
 
-# %% ../nbs/14_patch_embed.ipynb #91bee4d5
-_CHUNK_BYTES = 2**28   # 256 MB for the first layer's output: eight frames at 2 mm, a whole batch at 8 mm
+# %% ../nbs/14_patch_embed.ipynb #4fc61438
+_CHUNK_CPU = 2**25   # Bytes of the first layer's output. 32 MB, what the C library keeps for reuse: one frame at 2 mm, many at 8 mm
+_CHUNK_GPU = 2**28   # 256 MB: eight frames at 2 mm in single precision
 
 def _frames_per_chunk(stem, frame):
     conv = stem.conv_down[0]
     voxels = math.prod(token_grid(frame.shape[1:], conv.stride[:1]))
-    return max(1, _CHUNK_BYTES//(voxels*conv.out_channels*frame.element_size()))
+    return max(1, (_CHUNK_CPU if frame.is_cpu else _CHUNK_GPU)//(voxels*conv.out_channels*frame.element_size()))
 
+# %% ../nbs/14_patch_embed.ipynb #21b3dc40
 def embed_frames(
     layers:Iterable[nn.Module], # From `frame_layers`, in order
     x:Tensor,                   # Scans, (b, t, c, X, Y, Z)
-    chunk:int|None=None,        # Frames that go through together; None: as many as keep the first layer's output below 256 MB
-    recompute:bool=False,       # In training, forget the inner values of a chunk and compute them again in the backward pass
+    chunk:int|None=None,        # Frames that go through together; None: as many as keep the first layer's output within 32 MB (256 MB on a GPU)
+    recompute:bool=False,       # In training, forget all inner values of a chunk and compute them again in the backward pass
 )->Tensor: # Tokens, (b, t, n, c)
-    "Each frame's tokens. Frames do not interact, so the result is the same whatever the chunk; only the memory differs."
+    "Each frame's tokens. Frames do not interact, so the result is the same whatever the chunk; only the memory differs. Raises `InputError` for a chunk below 1."
+    if chunk is not None and chunk < 1: raise InputError(f'chunk={chunk}: expected the number of frames that go through together, 1 or more, or None to choose it by size.')
     layers = nn.Sequential(*layers)
     frames = rearrange(x, 'b t c x y z -> (b t) c x y z')
     chunk = chunk or _frames_per_chunk(layers[0], frames[0])
@@ -163,16 +192,17 @@ class PatchEmbed(nn.Module):
         in_channels:int=1,                      # BOLD has one value per voxel
         chunk:int|None=None,                    # Frames that go through together, see `embed_frames`
         recompute:bool=False,                   # Trade time for memory in training, see `embed_frames`
+        conv_blocks:bool=True,                  # See `frame_layers`
     ):
         super().__init__()
-        self.volume, self.chunk, self.recompute = tuple(volume), chunk, recompute
+        self.volume, self.in_channels, self.chunk, self.recompute = tuple(volume), in_channels, chunk, recompute
         self.grid = token_grid(volume, (*stem_strides, *stage_strides))
-        for name, layer in frame_layers(stem_widths, stem_strides, stage_widths, stage_strides, in_channels).items(): self.add_module(name, layer)
+        for name, layer in frame_layers(stem_widths, stem_strides, stage_widths, stage_strides, in_channels, conv_blocks).items(): self.add_module(name, layer)
 
     def forward(self,
         x:Tensor, # Scans, (b, t, in_channels, X, Y, Z)
     )->Tensor: # Tokens, (b, t, n, c)
         "Tokens of every frame; raises `InputError` when the frames are not `volume`."
-        if x.ndim != 6 or tuple(x.shape[3:]) != self.volume:
-            raise InputError(f'found a batch of shape {tuple(x.shape)}, expected (batch, frames, channels, {", ".join(map(str, self.volume))}). Resample the scans to that grid, or build the model for theirs.')
+        if x.ndim != 6 or tuple(x.shape[2:]) != (self.in_channels, *self.volume):
+            raise InputError(f'found a batch of shape {tuple(x.shape)}, expected (batch, frames, {self.in_channels}, {", ".join(map(str, self.volume))}). Resample the scans to that grid, or build the model for theirs.')
         return embed_frames(self.children(), x, self.chunk, self.recompute)

@@ -117,7 +117,8 @@ def plot_intervals(
     "One line per row: the value as a dot, its interval as a bar, and chance as a dashed line."
     fig, ax = _figure(4.4, .7 + .32 * len(rows))
     ax.axvline(chance, ls='--', lw=1, color=_GREY)
-    for i, (row, color) in enumerate(zip(rows.values(), (_BLUE, _GREY, _ORANGE))):
+    for i, (name, row) in enumerate(rows.items()):
+        color = {'model': _BLUE, 'shuffled labels': _GREY}.get(name, _ORANGE)
         if 'low' in row: ax.plot([row['low'], row['high']], [-i, -i], color=color, lw=5, alpha=.35, solid_capstyle='round')
         ax.plot(row['value'], -i, 'o', color=color)
     ax.set(yticks=[-i for i in range(len(rows))], yticklabels=list(rows), xlabel=f'{label} (dashed: chance)', ylim=(-len(rows) + .4, .6)); ax.grid(axis='y', visible=False)
@@ -154,14 +155,22 @@ def _p(p): return 'p < 0.001' if p < .001 else f'p = {p:.3f}'
 
 def _above(entry, chance): return entry.get('low', -np.inf) > chance and entry.get('p', 0) < .05
 
+def _against(rival, gain, label):
+    "One sentence on a paired difference."
+    found = f'{label} differs by {gain["value"]:+.2f} (95 % interval {gain["low"]:+.2f} to {gain["high"]:+.2f}, the same subjects drawn for both)'
+    if gain['low'] > 0: return 'good', f'The model beats the baseline “{rival}”: {found}.'
+    if gain['high'] < 0: return 'bad', f'The baseline “{rival}” beats the model: {found}.'
+    return 'open', f'The model cannot be told from the baseline “{rival}”: {found}.'
+
 # %% ../nbs/31_report.ipynb #6f5c5bee
 def verdict(
     metrics:Mapping,                 # What `evaluate` returns
     task:str='classification',       # Or 'regression'
     null_metrics:Mapping|None=None,  # The same for the model trained on shuffled labels
     n:int|None=None,                 # Held-out subjects
+    comparisons:Mapping|None=None,   # Name of a baseline → what `compare` returns
 )->list[tuple[str, str]]: # ('good' | 'open' | 'bad', sentence)
-    "Does it beat chance, what does the null control say, are there enough subjects: sentences in that order."
+    "Does it beat chance, does it beat the baselines, what does the null control say, are there enough subjects: sentences in that order."
     name, chance = _CHANCE[task]
     if name not in metrics: return [('open', f'No {_words(name)} was given, so nothing can be said about chance.')]
     entry, label = _entry(metrics[name]), _words(name); found = f'{label} {_said(entry)}'
@@ -169,6 +178,7 @@ def verdict(
     elif _above(entry, chance): lines = [('good', f'The model beats chance: {found}; chance is {chance:g}.')]
     elif entry.get('high', np.inf) < chance: lines = [('bad', f'The model is worse than chance: {found}; chance is {chance:g}. Look for swapped labels.')]
     else: lines = [('open', f'The model cannot be told from chance: {found}; chance is {chance:g}.')]
+    lines += [_against(rival, gains[name], label) for rival, gains in (comparisons or {}).items() if name in gains]
     if null_metrics and name in null_metrics:
         control = _entry(null_metrics[name])
         if 'low' not in control: lines.append(('open', f'Null control (shuffled labels): {label} {_said(control)}, without an interval.'))
@@ -227,9 +237,9 @@ def _figures(results):
     "name -> Figure, for everything the results allow."
     figures, task = {}, results.get('task', 'classification')
     name, chance = _CHANCE[task]
-    metrics, null = results.get('metrics') or {}, results.get('null_metrics') or {}
+    metrics, null, rivals = results.get('metrics') or {}, results.get('null_metrics') or {}, results.get('baselines') or {}
     if name in metrics:
-        rows = {'model': _entry(metrics[name])} | ({'shuffled labels': _entry(null[name])} if name in null else {})
+        rows = {'model': _entry(metrics[name])} | ({'shuffled labels': _entry(null[name])} if name in null else {}) | {k: _entry(m[name]) for k, m in rivals.items() if name in m}
         figures['intervals'] = plot_intervals(rows, chance, _words(name))
     p, history, found = results.get('predictions'), results.get('history'), results.get('attribution') or {}
     if p is not None and 'target' in p and len(p):
@@ -256,6 +266,13 @@ def _metric_rows(metrics, null):
         yield dict(name=_words(name), value=_number(e['value']), interval=interval(e), p=_p(e['p']).removeprefix('p = ').removeprefix('p ') if 'p' in e else '–',
                    null=_number(control['value']) if control else '–', null_interval=interval(control))
 
+def _rival_rows(baselines, comparisons, name):
+    "One row of texts a baseline: its main metric, and how much better the model is."
+    sign = lambda e: (f'{e["value"]:+.3f}', f'{e["low"]:+.3f} to {e["high"]:+.3f}', f'{e["better"]:.0%}')
+    for rival, metrics in (baselines or {}).items():
+        e = _entry(metrics[name]) if name in metrics else None; gain = ((comparisons or {}).get(rival) or {}).get(name)
+        if e: yield dict(name=rival, value=_number(e['value']), interval=f'{_number(e["low"])} to {_number(e["high"])}' if 'low' in e else '', gain=sign(gain) if gain else ('–', '', '–'))
+
 # %% ../nbs/31_report.ipynb #397f8116
 def _view(r, images):
     "Everything the template needs, as text and lists of text."
@@ -265,7 +282,7 @@ def _view(r, images):
     subtitle = [task.capitalize()] + [f'{k} {_text(r[k])}' for k in ('effect', 'seed') if r.get(k) is not None] + ([] if n is None else [f'{n} held-out subjects'])
     return dict(title=str(r.get('title') or 'BrainMT run'), subtitle=' · '.join(subtitle), style='report.css',
         images={k: 'data:image/png;base64,' + base64.b64encode(v).decode() for k, v in images.items()},
-        verdict=verdict(metrics, task, null, n) if metrics else [], metrics=list(_metric_rows(metrics, null)), has_null=bool(null),
+        verdict=verdict(metrics, task, null, n, r.get('comparisons')) if metrics else [], metric_name=_words(_CHANCE[task][0]), rivals=list(_rival_rows(r.get('baselines'), r.get('comparisons'), _CHANCE[task][0])), metrics=list(_metric_rows(metrics, null)), has_null=bool(null),
         n_subjects=n, subjects=[] if p is None else _cells(p), subject_columns=[] if p is None else list(p.columns),
         table=[] if table is None else _cells(table), table_columns=[] if table is None else [_words(c) for c in table.columns],
         completeness=None if found.get('completeness') is None else f'{found["completeness"]:.2%}',
@@ -279,7 +296,7 @@ def _page(results, images):
 # %% ../nbs/31_report.ipynb #e1a3cb20
 def write_report(
     folder:str|os.PathLike, # Where report.html and plots/ go; made when missing
-    results:Mapping,        # Any of: title, task, effect, seed, config, data, split, metrics, null_metrics, predictions, null_predictions, history, attribution, versions, timings
+    results:Mapping,        # Any of: title, task, effect, seed, config, data, split, metrics, null_metrics, baselines and comparisons (name → metrics, name → `compare`), predictions, null_predictions, history, attribution, versions, timings
     plots:bool=True,        # Also keep the figures as PNG files in plots/
 )->Path: # The page
     "Write the self-contained `report.html` of a run and return its path. Raises `InputError` for another task or a map that is missing."
