@@ -229,9 +229,9 @@ def exp2_four(x):
 def array(
     t:Tensor, # On the CPU, any strides
 )->np.ndarray: # The same memory where channels are neighbours, else a copy
-    "A tensor as what a kernel takes."
-    t = t.detach()
-    return (t if t.stride(-1) == 1 else t.contiguous()).numpy()
+    "A tensor as what a kernel takes. NumPy copies where it must: PyTorch's threads would not survive a fork."
+    a = t.detach().numpy()
+    return a if a.strides[-1] == a.itemsize else np.ascontiguousarray(a)
 
 # %% ../nbs/16_simd.ipynb #e031ea49
 _pool = None
