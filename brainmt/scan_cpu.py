@@ -150,12 +150,13 @@ def _enter(DT, X, Y, DY, DX, DDT, u, delta, D, z, bias, dy, du, ddelta, i, t, wa
         store(DX, (j, e), full(0.)); store(DDT, (j, e), full(0.))
         t += way
 
-# %% ../nbs/17_scan_cpu.ipynb #eaa69ad0
+# %% ../nbs/17_scan_cpu.ipynb #64e8eae1
 @jit
 def _collect(total, i, row, part, count):
     for r in range(count):
         for e in range(LANES): total[i, row + r, e] += part[r, e]
 
+# %% ../nbs/17_scan_cpu.ipynb #3ae8561c
 @jit
 def _leave(DT, Y, DY, DX, DDT, u, delta, D, z, bias, dy, du, ddelta, dz, dD, dbias, part, i, t, way, c, e, count, positive, gate, add, scale):
     "Write the gradients of one register, and add to the sums for D and the bias."
@@ -175,7 +176,7 @@ def _leave(DT, Y, DY, DX, DDT, u, delta, D, z, bias, dy, du, ddelta, dz, dD, dbi
     store(part, (0, 0), sum_D); _collect(dD, i, c//LANES, part, 1)
     store(part, (0, 0), sum_bias); _collect(dbias, i, c//LANES, part, 1)
 
-# %% ../nbs/17_scan_cpu.ipynb #5ba987bf
+# %% ../nbs/17_scan_cpu.ipynb #b4909fae
 @jit
 def _hand_out(sums, dBC, i, gr, t, way, count, cells):
     for j in range(count):
@@ -185,6 +186,7 @@ def _hand_out(sums, dBC, i, gr, t, way, count, cells):
             store(dBC, (i, gr, t, 4*k), pair_quarters(low, high))
         t += way
 
+# %% ../nbs/17_scan_cpu.ipynb #66a84363
 def _backward(lo, hi, scratch, group, u, delta, A, B, C, D, z, bias, positive, gate, reverse, add, scale, starts, dy, du, ddelta, dz, dBC, dA, dD, dbias):
     "Gradients of items lo to hi. dBC: (b, groups, l, 2 cells), two of B and two of C in turn; dA, dD, dbias in float64, registers as rows."
     (b, l, d), cells = u.shape, B.shape[2]
@@ -228,6 +230,7 @@ def _sizes(d, n):
     group = max(2, -(-pairs//8))
     return cells, pairs, group, -(-pairs//group)
 
+# %% ../nbs/17_scan_cpu.ipynb #d763ca79
 def _rows(A):
     "A (d, n) as registers, (pairs * cells/2 * 4, LANES): for two cells, those of the first half of the pair, then those of the second."
     cells, pairs, *_ = _sizes(*A.shape)
@@ -247,6 +250,7 @@ def _padded(t, size):
     out[..., :t.shape[-1]] = t.detach().numpy()
     return out
 
+# %% ../nbs/17_scan_cpu.ipynb #49c26b2a
 def _arguments(u, delta, A, B, C, D, z, bias, positive, reverse, add, scale):
     "What both kernels take. Without D, z or bias: zeros, or u where a gate would be, which is then not read."
     cells, pairs, *_ = _sizes(*A.shape)
@@ -263,6 +267,7 @@ def kept_shape(
     cells, pairs, *_ = _sizes(*A.shape)
     return len(u), -(-u.shape[1]//CHUNK), pairs*2*cells, LANES
 
+# %% ../nbs/17_scan_cpu.ipynb #b12f4ff2
 def scan_forward(
     u:Tensor, delta:Tensor, A:Tensor, B:Tensor, C:Tensor, D:Tensor|None, z:Tensor|None, delta_bias:Tensor|None, # As in `selective_scan_numba`, float32
     delta_softplus:bool, reverse:bool,
@@ -279,7 +284,7 @@ def scan_forward(
     share(_kernels()[0], b*groups, 6*CHUNK + group*shape[2]//pairs, group, *_arguments(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, add, scale), y.numpy(), starts.numpy())
     return y[..., :d], starts
 
-# %% ../nbs/17_scan_cpu.ipynb #09ebf444
+# %% ../nbs/17_scan_cpu.ipynb #97a0ddc3
 def scan_backward(
     dy:Tensor,     # Gradient of the result, (b, l, d)
     starts:Tensor, # What `scan_forward` kept
@@ -300,6 +305,7 @@ def scan_backward(
     dA, dD, dbias = (torch.from_numpy(s.sum(0)).float() for s in sums)
     return [du[..., :d], ddelta[..., :d], _unrows(dA, d, n), dB, dC, None if D is None else dD.view(-1)[:d], None if z is None else dz[..., :d], None if delta_bias is None else dbias.view(-1)[:d]]
 
+# %% ../nbs/17_scan_cpu.ipynb #7944269b
 def _sum_groups(parts):
     "Sum over dimension 1, in the same order for any number of threads. By NumPy: threads of PyTorch's, once woken, would wait busily where the kernels' are at work."
     return torch.from_numpy(parts.numpy().sum(1))
@@ -319,6 +325,7 @@ class _Scan(torch.autograd.Function):
         *args, starts = ctx.saved_tensors
         return *scan_backward(dy, starts, *args, *ctx.flags), None, None, None
 
+# %% ../nbs/17_scan_cpu.ipynb #dcc9d94c
 def selective_scan_numba(
     u:Tensor,                      # Input sequence, on the CPU, (b, l, d)
     delta:Tensor,                  # Step sizes, before bias and softplus, (b, l, d)
@@ -337,6 +344,7 @@ def selective_scan_numba(
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in args)
     return _Scan.apply(*(None if t is None else t.float() for t in args), bool(delta_softplus), bool(reverse), keep).to(u.dtype)
 
+# %% ../nbs/17_scan_cpu.ipynb #c6f17008
 def why_not(
     device:torch.device, # Where the tensors live
 )->str: # '' when the kernel runs there, else the reason and the remedy
