@@ -265,7 +265,8 @@ def compiled(
 )->tuple: # The machine code of each
     "Compiled functions, from the cache on disk or made now."
     notice = Timer(3, print, [f'brainmt: compiling {what} for this processor. It takes some seconds, once.'], dict(file=sys.stderr))
-    notice.daemon = True; notice.start()
+    notice.daemon = True
+    if not os.environ.get('IN_TEST'): notice.start()                         # set where outputs are compared
     def build(function, signature):
         try: return njit(signature, nogil=True, cache=True)(function)
         except RuntimeError: return njit(signature, nogil=True)(function)      # no folder to keep it in
