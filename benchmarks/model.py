@@ -18,7 +18,8 @@ import torch, torch.nn.functional as F
 from torch import nn
 from einops import rearrange
 from brainmt.attention import SCOPES, Attention, attention_flops
-from brainmt.model import PRESETS, BrainMT, estimate
+from brainmt.model import PRESETS, BrainMT
+from brainmt.estimate import estimate
 
 # -- the released architecture from public parts -----------------------------------------------------------------------
 
