@@ -85,7 +85,16 @@ def _dt_bias(
     dt = torch.exp(torch.rand(d_inner)*(math.log(dt_max) - math.log(dt_min)) + math.log(dt_min))
     return dt + torch.log(-torch.expm1(-dt))   # the inverse of softplus
 
-# %% ../nbs/22_mamba.ipynb #b3b4b748
+# %% ../nbs/22_mamba.ipynb #fdf235c6
+def _dt_proj(dt_rank, d_inner):
+    "The projection from dt_rank to Δ before the softplus, with Mamba's initial values and the bias marked."
+    proj = nn.Linear(dt_rank, d_inner)
+    nn.init.uniform_(proj.weight, -dt_rank**-0.5, dt_rank**-0.5)
+    with torch.no_grad(): proj.bias.copy_(_dt_bias(d_inner))
+    proj.bias._no_reinit = True
+    return proj
+
+# %% ../nbs/22_mamba.ipynb #896dc5f7
 class Reading(NamedTuple):
     "The parameters of one direction."
     conv_weight:Tensor # (d_inner, d_conv)
@@ -96,13 +105,19 @@ class Reading(NamedTuple):
     A:Tensor           # (d_inner, d_state)
     D:Tensor           # (d_inner,)
 
-def _scan_arguments(x, way, reverse):
-    "From x (b, l, d_inner) to what the scan takes: convolution, then Δ, B and C from its result."
-    rank, n = way.dt_proj.shape[1], way.A.shape[1]
-    u = causal_conv(x, way.conv_weight, way.conv_bias, reverse=reverse)                     # (b, l, d_inner)
-    dt, B, C = F.linear(u, way.x_proj).split([rank, n, n], dim=-1)
-    return u, F.linear(dt, way.dt_proj), way.A, B, C, way.D, None, way.dt_bias
+# %% ../nbs/22_mamba.ipynb #8847adf2
+def _split(thin, reading):
+    "The parts of what x_proj gives: dt (b, l, dt_rank), B and C (b, l, d_state)."
+    rank, cells = reading.dt_proj.shape[1], reading.A.shape[1]
+    return thin.split([rank, cells, cells], dim=-1)
 
+def _scan_arguments(x, reading, reverse):
+    "From x (b, l, d_inner) to what the scan takes: convolution, then Δ, B and C from its result."
+    u = causal_conv(x, reading.conv_weight, reading.conv_bias, reverse=reverse)             # (b, l, d_inner)
+    dt, B, C = _split(F.linear(u, reading.x_proj), reading)
+    return u, F.linear(dt, reading.dt_proj), reading.A, B, C, reading.D, None, reading.dt_bias
+
+# %% ../nbs/22_mamba.ipynb #631df99c
 def mix(
     xz:Tensor,            # What in_proj gives: sequence and gate side by side, (b, l, 2 d_inner)
     readings:tuple,       # One `Reading`, or two: the second from the last token
@@ -110,68 +125,98 @@ def mix(
 )->Tensor: # (b, l, d_inner)
     "The inner part of a mixer, step by step: convolution, projections, scan; the mean of the directions; the gate."
     x, z = xz.chunk(2, dim=-1)
-    args = [_scan_arguments(x, way, v == 1) for v, way in enumerate(readings)]
-    if len(args) == 1: y = selective_scan(*args[0], backend=backend)
-    else: y = sum(selective_scan_both(*args, backend=backend))/2
-    return y*F.silu(z)
+    args = [_scan_arguments(x, reading, i == 1) for i, reading in enumerate(readings)]
+    if len(args) == 1: return selective_scan(*args[0], backend=backend)*F.silu(z)
+    onward, back = selective_scan_both(*args, backend=backend)
+    return (onward + back)/2*F.silu(z)
 
-# %% ../nbs/22_mamba.ipynb #39cc3638
+# %% ../nbs/22_mamba.ipynb #5588b8e3
+def _flat(t): return t.reshape(-1, t.shape[-1])   # (b, l, d) → (b*l, d)
+
+def _fill(x, reading, reverse, u, delta, thin=None):
+    "Fill u and delta (b, l, d_inner); the thin projection (b, l, dt_rank + 2 d_state) is computed if it is not given."
+    conv_forward(x, reading.conv_weight.t().contiguous(), reading.conv_bias, True, reverse, u)
+    if thin is None: thin = F.linear(u, reading.x_proj)
+    dt, _, _ = _split(thin, reading)
+    torch.mm(_flat(dt), reading.dt_proj.t(), out=_flat(delta))
+    return thin
+
+def _to_scan(u, delta, thin, reading, gate, reverse):
+    "What both passes of the scan's kernel take."
+    _, B, C = _split(thin, reading)
+    return u, delta, reading.A, B, C, reading.D, gate, reading.dt_bias, True, reverse
+
+# %% ../nbs/22_mamba.ipynb #adbc706e
+def _fused_forward(xz, readings, keep):
+    "y (b, l, d_inner); and for each reading the thin projection and the scan's checkpoints, which are empty without `keep`."
+    x, z = xz.chunk(2, -1)
+    (y, u, delta), kept = (xz.new_empty(x.shape) for _ in range(3)), []
+    for i, reading in enumerate(readings):
+        thin = _fill(x, reading, i == 1, u, delta)
+        gate = z if i == len(readings) - 1 else None
+        _, starts = scan_forward(*_to_scan(u, delta, thin, reading, gate, i == 1), keep=keep, y=y, add=i > 0, scale=1/len(readings))
+        kept.append((thin, starts))
+    return y, kept
+
+# %% ../nbs/22_mamba.ipynb #f7540f13
+def _reading_backward(dy, x, z, reading, thin, starts, space, dx, dz, reverse, add, scale):
+    "The gradients of one reading's parameters, as a `Reading`; those of x and z go into dx and dz. space: u, delta and their gradients, to be overwritten."
+    u, delta, du, ddelta = space
+    taps, (dt, _, _) = reading.conv_weight.t().contiguous(), _split(thin, reading)
+    _fill(x, reading, reverse, u, delta, thin)                                              # 1
+    _, _, dA, dB, dC, dD, _, ddt_bias = scan_backward(dy, starts, *_to_scan(u, delta, thin, reading, z, reverse), out=(du, ddelta, dz), add=add, scale=scale)   # 2
+    dthin = _flat(torch.cat([ddelta @ reading.dt_proj, dB, dC], -1))                        # 3
+    _flat(du).addmm_(dthin, reading.x_proj)
+    _, dtaps, dconv_bias = conv_backward(du, x, taps, reading.conv_bias, True, reverse, dx, add)   # 4
+    return Reading(dtaps.t(), dconv_bias, dthin.t() @ _flat(u), _flat(ddelta).t() @ _flat(dt), ddt_bias, dA, dD)
+
+# %% ../nbs/22_mamba.ipynb #ce99b702
+def _fused_backward(dy, xz, readings, kept):
+    "The gradients of xz and of all parameters, reading by reading. kept: from `_fused_forward`."
+    dxz, grads = torch.empty_like(xz), []
+    (x, z), (dx, dz) = xz.chunk(2, -1), dxz.chunk(2, -1)
+    space = [xz.new_empty(x.shape) for _ in range(4)]
+    for i, (reading, (thin, starts)) in enumerate(zip(readings, kept)):
+        grads += _reading_backward(dy, x, z, reading, thin, starts, space, dx, dz, i == 1, i > 0, 1/len(readings))
+    return dxz, grads
+
+# %% ../nbs/22_mamba.ipynb #e8622008
+def _as_readings(params): return [Reading(*params[k:k + 7]) for k in range(0, len(params), 7)]
+
 class _Fused(torch.autograd.Function):
     "`mix` in float32 on a processor. Keeps its arguments, the thin projections and the scans' checkpoints."
     @staticmethod
     def forward(ctx, xz, keep, *params):
-        (b, l, d), ways = xz.shape, [Reading(*params[k:k + 7]) for k in range(0, len(params), 7)]
-        x, z = xz.chunk(2, -1)
-        (y, u, delta), kept = (xz.new_empty(b, l, d//2) for _ in range(3)), []
-        for v, way in enumerate(ways):
-            low = _inner(x, way, v == 1, u, delta)
-            gate = z if v == len(ways) - 1 else None
-            _, starts = scan_forward(u, delta, way.A, *_BC(low, way), way.D, gate, way.dt_bias, True, v == 1, keep, y, v > 0, 1/len(ways))
-            kept += [low, starts]
-        ctx.save_for_backward(xz, *params, *kept)
+        y, kept = _fused_forward(xz, _as_readings(params), keep)
+        ctx.save_for_backward(xz, *params, *(t for pair in kept for t in pair))
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx, dy):
-        xz, *rest = ctx.saved_tensors
-        count = len(rest)//9                                                                # seven parameters and two kept tensors for each direction
-        (b, l, d), ways, kept, grads = xz.shape, [Reading(*rest[7*v:7*v + 7]) for v in range(count)], rest[7*count:], []
-        (u, delta, du, ddelta), dxz, flat = (xz.new_empty(b, l, d//2) for _ in range(4)), torch.empty_like(xz), lambda t: t.reshape(b*l, -1)
-        (x, z), (dx, dz) = xz.chunk(2, -1), dxz.chunk(2, -1)
-        for v, (way, low, starts) in enumerate(zip(ways, kept[::2], kept[1::2])):
-            _inner(x, way, v == 1, u, delta, low)
-            _, _, dA, dB, dC, dD, _, dbias = scan_backward(dy, starts, u, delta, way.A, *_BC(low, way), way.D, z, way.dt_bias, True, v == 1, (du, ddelta, dz), v > 0, 1/count)
-            dlow = flat(torch.cat([ddelta @ way.dt_proj, dB, dC], -1))
-            flat(du).addmm_(dlow, way.x_proj)                                               # u goes into the scan and into x_proj
-            _, dtaps, dconv = conv_backward(du, x, way.conv_weight.t().contiguous(), way.conv_bias, True, v == 1, dx, v > 0)
-            grads += [dtaps.t(), dconv, dlow.t() @ flat(u), flat(ddelta).t() @ flat(low)[:, :way.dt_proj.shape[1]], dbias, dA, dD]
+        xz, *saved = ctx.saved_tensors
+        end = 7*(len(saved)//9)                                                             # of the parameters
+        kept = list(zip(saved[end::2], saved[end + 1::2]))
+        dxz, grads = _fused_backward(dy, xz, _as_readings(saved[:end]), kept)
         return dxz, None, *grads
 
-def _inner(x, way, reverse, u, delta, low=None):
-    "Fill u and delta (b, l, d_inner); the thin projection (b, l, dt_rank + 2 d_state) is computed if it is not given."
-    conv_forward(x, way.conv_weight.t().contiguous(), way.conv_bias, True, reverse, u)
-    if low is None: low = F.linear(u, way.x_proj)
-    rank, flat = way.dt_proj.shape[1], low.view(-1, low.shape[-1])
-    torch.mm(flat[:, :rank], way.dt_proj.t(), out=delta.view(-1, delta.shape[-1]))
-    return low
-
-def _BC(low, way): return low[..., way.dt_proj.shape[1]:].chunk(2, -1)
-
+# %% ../nbs/22_mamba.ipynb #d559067c
 def mix_fused(
     xz:Tensor,      # As in `mix`; float32, on the CPU, d_inner a multiple of 32
     readings:tuple, # As in `mix`
 )->Tensor: # (b, l, d_inner)
     "Same as `mix` with the kernels for processors, in a third of the memory."
-    params = [t for way in readings for t in way]
+    params = [t for reading in readings for t in reading]
     return _Fused.apply(xz, torch.is_grad_enabled() and any(t.requires_grad for t in (xz, *params)), *params)
 
+# %% ../nbs/22_mamba.ipynb #6a66ed58
 def _can_fuse(xz, readings, backend):
     "Whether `mix_fused` does the same as `mix` would do here."
-    if is_traced(xz) or xz.device.type != 'cpu' or xz.shape[-1] % (2*PAIR) or any(t.dtype != torch.float32 for way in readings for t in (xz, *way)): return False
+    tensors = (xz, *(t for reading in readings for t in reading))
+    if is_traced(xz) or xz.device.type != 'cpu' or xz.shape[-1] % (2*PAIR) or any(t.dtype != torch.float32 for t in tensors): return False
     return choose_backend('cpu', backend).name == 'numba' and choose_backend('cpu', op='causal_conv').name == 'numba'
 
-# %% ../nbs/22_mamba.ipynb #d0ae0318
+# %% ../nbs/22_mamba.ipynb #512dcd9d
 class MambaMixer(nn.Module):
     "Mixes tokens along the sequence: gate, causal convolution, selective scan. Mamba, Section 3.4; both ways as in Vision Mamba, averaged."
     def __init__(self,
@@ -196,10 +241,8 @@ class MambaMixer(nn.Module):
         "One direction's own parameters, under mamba-ssm's names (Vision Mamba's for the second: `A_b_log`)."
         d, n = self.d_inner, self.d_state
         A_log = nn.Parameter(torch.log(torch.arange(1., n + 1)).repeat(d, 1))     # A = -1, -2, …, -n (S4D-Real)
-        D, dt_proj = nn.Parameter(torch.ones(d)), nn.Linear(self.dt_rank, d)
-        nn.init.uniform_(dt_proj.weight, -self.dt_rank**-0.5, self.dt_rank**-0.5)
-        with torch.no_grad(): dt_proj.bias.copy_(_dt_bias(d))
-        dt_proj.bias._no_reinit = A_log._no_weight_decay = D._no_weight_decay = True
+        D, dt_proj = nn.Parameter(torch.ones(d)), _dt_proj(self.dt_rank, d)
+        A_log._no_weight_decay = D._no_weight_decay = True
         self.register_parameter(f'A{suffix}_log', A_log)
         self.register_parameter(f'D{suffix}', D)
         self.add_module(f'conv1d{suffix}', nn.Conv1d(d, d, self.d_conv, groups=d, padding=self.d_conv - 1))
@@ -217,7 +260,8 @@ class MambaMixer(nn.Module):
     )->Tensor: # (b, l, d_model)
         xz = self.in_proj(hidden)                                                               # (b, l, 2 d_inner)
         readings = tuple(self._reading(suffix) for suffix in ('', '_b')[:1 + self.bidirectional])
-        return self.out_proj(mix_fused(xz, readings) if _can_fuse(xz, readings, self.backend) else mix(xz, readings, self.backend))
+        y = mix_fused(xz, readings) if _can_fuse(xz, readings, self.backend) else mix(xz, readings, self.backend)
+        return self.out_proj(y)
 
 # %% ../nbs/22_mamba.ipynb #8c803611
 class MambaBlock(nn.Module):
