@@ -9,7 +9,8 @@ import argparse, os, statistics, time
 
 os.environ.update(OMP_NUM_THREADS='1', NUMBA_NUM_THREADS='1')
 import torch
-from brainmt.conv import causal_conv_numba, causal_conv_reference, causal_conv_torch, conv_why_not
+from brainmt.conv import causal_conv_numba, causal_conv_reference, causal_conv_torch
+from brainmt.simd import why_not
 
 SIZES = {'one sequence (1, 2017, 1024)': (1, 2017, 1024), 'the demonstration (16, 385, 32)': (16, 385, 32)}   # (b, l, d)
 K = 4   # taps of a filter
@@ -35,7 +36,7 @@ def main():
     parser.add_argument('--rounds', type=int, default=21)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
-    convs = dict(reference=causal_conv_reference, torch=causal_conv_torch) | ({} if conv_why_not('cpu') else dict(numba=causal_conv_numba))
+    convs = dict(reference=causal_conv_reference, torch=causal_conv_torch) | ({} if why_not('cpu') else dict(numba=causal_conv_numba))
     print(f'{"size (b, l, d), k = 4, SiLU, float32":<38} {"pass":<30} {"copy":>10} ' + ' '.join(f'{name:>22}' for name in convs))
     for name, (b, l, d) in SIZES.items():
         args, dy = inputs(b, l, d)

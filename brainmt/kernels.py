@@ -20,7 +20,7 @@ from functools import reduce
 from typing import Callable
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from . import conv, conv_gpu, scan_cpu, scan_gpu
+from . import conv, conv_gpu, scan_cpu, scan_gpu, simd
 from .core import InputError
 from .scan import _chunk, _chunked_backward, _chunked_forward, selective_scan_chunked, selective_scan_ref
 
@@ -138,7 +138,7 @@ def _numba_kept(*args): return _torch_kept(*args) if _double(args) else (scan_cp
 
 # %% ../nbs/21_kernels.ipynb #11745a18
 register_backend(Backend('torch', selective_scan_chunked, rank=50, passes=_TORCH))
-register_backend(Backend('numba', scan_cpu.selective_scan_numba, rank=10, why_not=scan_cpu.why_not, passes=Passes(_numba_forward, _numba_backward, _numba_kept)))
+register_backend(Backend('numba', scan_cpu.selective_scan_numba, rank=10, why_not=simd.why_not, passes=Passes(_numba_forward, _numba_backward, _numba_kept)))
 
 # %% ../nbs/21_kernels.ipynb #9f6c9263
 def _one(args): return tuple(None if t is None else (t,) for t in args[:8])   # one direction
@@ -264,7 +264,7 @@ def _up_to(taps, fast, general, least=1):
     "A function of (x, weight, …) or (dy, x, weight, …) that calls `fast` for filters of `least` to `taps` taps, and else `general`."
     return lambda *args: (fast if least <= next(t for t in args if t.ndim == 2).shape[1] <= taps else general)(*args)
 
-register_backend(Backend('numba', conv.causal_conv_numba, rank=10, why_not=conv.conv_why_not, passes=Passes(conv.numba_forward, conv.numba_backward)), 'causal_conv')
+register_backend(Backend('numba', conv.causal_conv_numba, rank=10, why_not=simd.why_not, passes=Passes(conv.numba_forward, conv.numba_backward)), 'causal_conv')
 register_backend(Backend('triton', _up_to(8, conv_gpu.causal_conv_triton, conv.causal_conv_torch), rank=10, why_not=scan_gpu.why_not,
                          passes=Passes(_up_to(8, conv_gpu.conv_forward, conv.torch_forward), _up_to(8, conv_gpu.conv_backward, conv.torch_backward))), 'causal_conv')
 register_backend(Backend('causal_conv1d', _up_to(4, conv_gpu.causal_conv_causal_conv1d, conv.causal_conv_torch, 2), rank=20, why_not=conv_gpu.why_not_causal_conv1d), 'causal_conv')

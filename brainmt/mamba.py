@@ -181,7 +181,9 @@ def _fused_backward(dy, xz, readings, kept):
     return dxz, grads
 
 # %% ../nbs/22_mamba.ipynb #e8622008
-def _as_readings(params): return [Reading(*params[k:k + 7]) for k in range(0, len(params), 7)]
+_FIELDS = len(Reading._fields)
+
+def _as_readings(params): return [Reading(*params[k:k + _FIELDS]) for k in range(0, len(params), _FIELDS)]
 
 class _Fused(torch.autograd.Function):
     "`mix` in float32 on a processor. Keeps its arguments, the thin projections and the scans' checkpoints."
@@ -195,7 +197,7 @@ class _Fused(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, dy):
         xz, *saved = ctx.saved_tensors
-        end = 7*(len(saved)//9)                                                             # of the parameters
+        end = _FIELDS*(len(saved)//(_FIELDS + 2))                                           # of the parameters: each reading has kept two tensors more
         kept = list(zip(saved[end::2], saved[end + 1::2]))
         dxz, grads = _fused_backward(dy, xz, _as_readings(saved[:end]), kept)
         return dxz, None, *grads

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LANES', 'will_read', 'will_write', 'larger', 'smaller', 'pair', 'pair_quarters', 'LOG2E', 'LN2', 'load', 'store',
            'spread', 'full', 'exp2', 'softplus', 'sigmoid', 'load_four', 'store_four', 'times', 'add_times',
-           'exp2_four', 'array', 'share', 'compiled', 'signature']
+           'exp2_four', 'array', 'padded', 'share', 'compiled', 'signature', 'why_not']
 
 # %% ../nbs/16_simd.ipynb #1e294eb3
 # Example: double sixteen numbers with one load, one addition and one store.
@@ -34,9 +34,9 @@ LANES = 16   # Numbers in a register: 512 bits
 
 if missing: # stand-ins: the module imports without numba
     intrinsic, overload = lambda f: f, lambda *a: lambda f: f
-    jit, _vec = intrinsic, None
+    jit = inline = intrinsic; _vec = None
 else:
-    jit = njit(nogil=True)
+    jit, inline = njit(nogil=True), njit(nogil=True, forceinline=True)
     _F16, _I16, _I32 = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES), ir.IntType(32)
     class _Vec(types.Type):
         def __init__(self): super().__init__('float32x16')
@@ -233,6 +233,17 @@ def array(
     a = t.detach().numpy()
     return a if a.strides[-1] == a.itemsize else np.ascontiguousarray(a)
 
+# %% ../nbs/16_simd.ipynb #47812be6
+def padded(
+    t:Tensor,  # On the CPU
+    size:int,  # Places that the last axis gets
+)->np.ndarray: # The same memory where nothing is missing, else a copy, in float32
+    "As `array`, with zeros behind the end of the last axis. By NumPy, for the same reason."
+    if t.shape[-1] == size: return array(t)
+    out = np.zeros((*t.shape[:-1], size), np.float32)
+    out[..., :t.shape[-1]] = t.detach().numpy()
+    return out
+
 # %% ../nbs/16_simd.ipynb #e031ea49
 _pool = None
 
@@ -280,3 +291,10 @@ def signature(
     kinds = dict(i=types.intp, f=types.float32, b=types.boolean, d=types.float64)
     one = lambda s: kinds[s[0]] if len(s) == 1 else types.Array(kinds[s[0]], int(s[1]), 'C' if s[2:] else 'A')
     return types.void(types.intp, types.intp, one('f2c'), *map(one, args))
+
+# %% ../nbs/16_simd.ipynb #5f58dcc8
+def why_not(
+    device:torch.device|str, # Where the tensors live
+)->str: # '' when kernels of this kind run there, else the reason and the remedy
+    "Why compiled kernels for processors cannot run on `device`."
+    return missing if torch.device(device).type == 'cpu' else f'it is written for processors, and these tensors are on {device}.'
