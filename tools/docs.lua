@@ -1,4 +1,4 @@
--- Quarto's callouts for plain pandoc: `::: {.callout-note collapse="true"}` becomes <details>, others a box.
+-- What plain pandoc lacks. Quarto's callouts: `::: {.callout-note collapse="true"}` becomes <details>, others a box.
 -- The first heading inside is the title, and stays out of the table of contents.
 local function escape(text) return (text:gsub('&', '&amp;'):gsub('<', '&lt;'):gsub('>', '&gt;')) end
 
@@ -23,4 +23,10 @@ function Div(div)
   end
   body:insert(pandoc.RawBlock('html', '</' .. outer .. '>'))
   return body
+end
+
+-- A pipe table with one long row would get columns of equal width, whatever is in them. The browser knows better.
+function Table(table)
+  for i, spec in ipairs(table.colspecs) do table.colspecs[i] = { spec[1], nil } end
+  return table
 end
