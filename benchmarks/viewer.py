@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from brainmt.normalize import Stats
 from brainmt.space import template_mask
-from brainmt.store import open_run, write_run
-from brainmt.viewer import _column, view_attribution, view_run
+from brainmt.store import Run, open_run, write_run
+from brainmt.viewer import view_attribution, view_run
 from brainmt.volume import GRIDS
 
 GRID, LIMIT = 'MNI152_2mm', .1   # seconds: what an update may take
@@ -60,9 +60,9 @@ def one_by_one(run, v):
 
 def make_columns(path):
     run, rng = open_run(path), np.random.default_rng(3)
-    same = [way(run, 1234).tolist() for way in (_column, one_by_one, memory_map, whole_file)]
+    same = [way(run, 1234).tolist() for way in (Run.column, one_by_one, memory_map, whole_file)]
     assert all(s == same[0] for s in same), 'the ways give different time courses'
-    names = {'announced, then read (the viewer)': _column, 'read one by one': one_by_one, 'memory map': memory_map, 'whole file': whole_file}
+    names = {'announced, then read (the store)': Run.column, 'read one by one': one_by_one, 'memory map': memory_map, 'whole file': whole_file}
     return {name: lambda way=way: way(run, int(rng.integers(run.n_voxels))) for name, way in names.items()}
 
 # -- the tables -------------------------------------------------------------------------------------------------------

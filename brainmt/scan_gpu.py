@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['CHUNK', 'TILE', 'SLOTS', 'INSTALL', 'sigmoid', 'ceil_div', 'block_sizes', 'kept_shape', 'on_device', 'scan_forward',
-           'scan_backward', 'available', 'why_not', 'selective_scan_triton', 'selective_scan_triton_both',
-           'optional_function', 'why_not_package', 'why_not_mamba_ssm', 'selective_scan_mamba_ssm']
+           'scan_backward', 'why_not', 'selective_scan_triton', 'selective_scan_triton_both', 'optional_function',
+           'why_not_package', 'why_not_mamba_ssm', 'selective_scan_mamba_ssm']
 
 # %% ../nbs/18_scan_gpu.ipynb #924441c7
 # Example:
 #     import torch
-#     from brainmt.scan_gpu import available, selective_scan_triton
-#     print(available())                                                     # None: it can run. Else the reason, in a sentence
+#     from brainmt.scan_gpu import why_not, selective_scan_triton
+#     print(why_not('cuda'))                                                 # '': it can run there. Else the reason, in a sentence
 #     u, delta = torch.randn(2, 1, 1000, 64, device='cuda').unbind(0)        # (b, l, d) each
 #     A, B, C = -torch.rand(64, 16, device='cuda'), *torch.randn(2, 1, 1000, 16, device='cuda').unbind(0)
 #     y = selective_scan_triton(u, delta, A, B, C)                           # (1, 1000, 64)
@@ -451,13 +451,13 @@ def _unflat(flat, directions):
 # %% ../nbs/18_scan_gpu.ipynb #2d4e6fb6
 _interpreted = os.environ.get('TRITON_INTERPRET', '').lower() in ('1', 'true', 'yes', 'on')   # Triton asks once, when the kernels above are made
 
-def available(
-)->str|None: # None when the Triton kernels can run, else the reason and the remedy
-    "Why the Triton kernels cannot run in this process."
+def _unable():
+    "Why the Triton kernels cannot run in this process; '' when they can."
     if _missing: return _missing
-    if _interpreted: return None
+    if _interpreted: return ''
     if not torch.cuda.is_available(): return 'PyTorch sees no CUDA GPU here. (To check the kernels on a processor, slowly: set TRITON_INTERPRET=1 before Python starts.)'
     if torch.cuda.get_device_capability() < (7, 0): return f'the GPU has compute capability {".".join(map(str, torch.cuda.get_device_capability()))}, and Triton needs 7.0.'
+    return ''
 
 # %% ../nbs/18_scan_gpu.ipynb #9f490685
 def _elsewhere(device): return f'it is written for NVIDIA GPUs, and these tensors are on {device}.'
@@ -467,7 +467,7 @@ def why_not(
 )->str: # '' when the kernels run there, else the reason and the remedy
     "Why the Triton kernels cannot run on `device`: those of the scan and those of the convolution."
     runs = torch.device(device).type in ('cuda', 'cpu')[:1 + _interpreted]
-    return available() or '' if runs else _elsewhere(device)
+    return _unable() if runs else _elsewhere(device)
 
 # %% ../nbs/18_scan_gpu.ipynb #62171255
 def selective_scan_triton(

@@ -11,7 +11,7 @@ __all__ = ['FORMAT_VERSION', 'TRACES', 'Run', 'open_run', 'write_run', 'open_coh
 #     run = write_run('sub-001.safetensors', frames, mask, affine, tr=2., stats=stats)   # frames: (T, V), normalised
 #     run.window(start=10, n=48)                                                         # (48, V) float16, nothing else is read
 
-import hashlib, json
+import hashlib, json, os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -213,6 +213,22 @@ def window(self:Run,
         f.seek(self.first_byte + 2*start*self.n_voxels)
         for row in out:
             if f.readinto(row) != row.nbytes: raise InputError(f'{self.path}: cut short since it was opened. Remove it and preprocess the run again.')
+    return out
+
+# %% ../nbs/07_store.ipynb #4b705f13
+@patch
+def column(self:Run,
+    v:int, # Which voxel of the mask, in its order
+)->np.ndarray: # (T,) float16
+    "The time course of one voxel; only its values are read. Raises `InputError` when there is no such voxel, or the file is gone or cut short."
+    if not 0 <= v < self.n_voxels: raise InputError(f'{self.path}: no voxel {v} in a mask of {self.n_voxels}; expected 0 to {self.n_voxels - 1}.')
+    out, places = np.empty(self.n_frames, '<f2'), self.first_byte + 2*(np.arange(self.n_frames)*self.n_voxels + v)
+    with open(existing_path(self.path, 'preprocessed run'), 'rb', buffering=0) as f:
+        if hasattr(os, 'posix_fadvise'):
+            for place in places.tolist(): os.posix_fadvise(f.fileno(), place, 2, os.POSIX_FADV_WILLNEED)   # all at once, in any order
+        for t, place in enumerate(places.tolist()):
+            f.seek(place)
+            if f.readinto(out[t:t + 1]) != 2: raise InputError(f'{self.path}: cut short since it was opened. Remove it and preprocess the run again.')
     return out
 
 # %% ../nbs/07_store.ipynb #c4117657

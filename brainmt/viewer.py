@@ -72,18 +72,6 @@ def _window(v:np.ndarray)->tuple[float, float]:
     low, high = map(float, np.percentile(np.nan_to_num(v.astype(np.float32)), [1, 99]))
     return low, high if high > low else low + 1.
 
-# %% ../nbs/35_viewer.ipynb #ce6e288f
-def _column(run:Run, v:int)->np.ndarray: # (T,) float16
-    "The time course of the voxel in column `v`; only its values are read. Raises `InputError` when the file is gone or cut short."
-    out, places = np.empty(run.n_frames, '<f2'), run.first_byte + 2*(np.arange(run.n_frames)*run.n_voxels + v)
-    with open(existing_path(run.path, 'preprocessed run'), 'rb', buffering=0) as f:
-        if hasattr(os, 'posix_fadvise'):
-            for place in places.tolist(): os.posix_fadvise(f.fileno(), place, 2, os.POSIX_FADV_WILLNEED)   # all at once, in any order
-        for t, place in enumerate(places.tolist()):
-            f.seek(place)
-            if f.readinto(out[t:t + 1]) != 2: raise InputError(f'{run.path}: cut short since it was opened. Remove it and preprocess the run again.')
-    return out
-
 # %% ../nbs/35_viewer.ipynb #5f13bd8d
 SHOWS = {'frame': 'frame, normalised', 'original': "frame, scanner's units", 'mean': "mean, scanner's units"}
 
@@ -124,7 +112,7 @@ def _course(self:_Scene, show:str, voxel:tuple)->np.ndarray|None: # (T,)
     "The voxel's time course, in the units of what is shown. None outside the brain."
     v = int(self.columns[voxel])
     if v < 0: return None
-    if self.column[0] != v: self.column = v, _column(self.run, v).astype(np.float32)
+    if self.column[0] != v: self.column = v, self.run.column(v).astype(np.float32)
     column = self.column[1]
     if show == 'frame': return column
     shift, scale = (x[v if len(x) > 1 else 0] for x in (self.stats.shift, self.stats.scale))
