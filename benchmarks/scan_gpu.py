@@ -17,7 +17,7 @@ import argparse, itertools, statistics, sys
 import torch
 from brainmt.scan import selective_scan_chunked
 from brainmt.kernels import causal_conv
-from brainmt.scan_gpu import available, selective_scan_mamba_ssm, selective_scan_triton_both, why_not_mamba_ssm
+from brainmt.scan_gpu import selective_scan_mamba_ssm, selective_scan_triton_both, why_not, why_not_mamba_ssm
 from brainmt.conv_gpu import causal_conv_causal_conv1d, causal_conv_triton, why_not_causal_conv1d
 
 NAMES = 'u', 'delta', 'A', 'B', 'C', 'D', 'z', 'delta_bias'
@@ -121,7 +121,7 @@ def main():
     parser.add_argument('--tune', action='store_true')
     parser.add_argument('--conv', action='store_true', help='the convolution alone')
     a = parser.parse_args()
-    reason = available() if torch.cuda.is_available() else 'it needs a CUDA GPU, and PyTorch sees none here.'
+    reason = why_not('cuda') if torch.cuda.is_available() else 'it needs a CUDA GPU, and PyTorch sees none here.'
     if reason: print(f'This benchmark cannot run: {reason}', file=sys.stderr); sys.exit(2)
 
     dtype = getattr(torch, a.dtype)
