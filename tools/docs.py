@@ -13,6 +13,7 @@ from book import NBS, ROOT, directives, notebooks
 
 TOOLS = ROOT/'tools'
 CELL_FLAGS = {'hide', 'default_exp'}   # cells that no reader sees
+CITATIONS = ('--citeproc', '--bibliography', NBS/'references.bib', '--metadata', 'link-citations=true', '--metadata', 'reference-section-title=References')
 
 # -- a notebook as Markdown -------------------------------------------------------------------------------------------
 
@@ -96,10 +97,21 @@ def page_name(path):
     "12_phenotype.ipynb → phenotype.html, as nbdev and Quarto name it."
     return path.relative_to(NBS).with_name(re.sub(r'^\d+[a-z]?_', '', path.stem) + '.html').as_posix()
 
+def contents():
+    "The table of contents, from _quarto.yml's sidebar: [(part or '', [notebooks])]."
+    import yaml
+    listed = yaml.safe_load((ROOT/'_quarto.yml').read_text(encoding='utf-8'))['website']['sidebar']['contents']
+    return [('', [NBS/entry]) if isinstance(entry, str) else (entry['section'], [NBS/name for name in entry['contents']]) for entry in listed]
+
+def left_out():
+    "What the table of contents says twice, not at all, or of a notebook that is not there."
+    listed, there = [p for _, part in contents() for p in part], notebooks()
+    return [f'_quarto.yml: {p.relative_to(NBS)} stands {listed.count(p)} times in the sidebar, {there.count(p)} times in nbs/' for p in dict.fromkeys([*listed, *there]) if listed.count(p) != there.count(p)]
+
 def book_html(path, up):
-    "The list of notebooks, in order, the current one marked."
-    item = lambda p: f'<li{" class=here" if p == path else ""}><a href="{up}{page_name(p)}">{html.escape(title_of(p))}</a></li>'
-    return '<ol>' + '\n'.join(item(p) for p in notebooks()) + '</ol>'
+    "The table of contents, the current page marked."
+    item = lambda p: f'<li{" class=here aria-current=page" if p == path else ""}><a href="{up}{page_name(p)}">{html.escape(title_of(p))}</a></li>'
+    return '\n'.join((f'<h2>{html.escape(part)}</h2>' if part else '') + '<ol>' + '\n'.join(map(item, paths)) + '</ol>' for part, paths in contents())
 
 def write_page(path, out):
     "One notebook → one page. Runs its imports and exported cells, for the signatures; all other outputs are the stored ones."
@@ -108,7 +120,7 @@ def write_page(path, out):
     from nbdev.processors import FilterDefaults
     os.environ['IN_TEST'] = '1'
     os.chdir(path.parent)
-    nb, cfg, order = read_nb(path), get_config(), notebooks()
+    nb, cfg, order = read_nb(path), get_config(), [p for _, part in contents() for p in part]
     FilterDefaults()(nb)
     page = page_name(path)
     up = '../' * page.count('/')
@@ -125,7 +137,7 @@ def write_page(path, out):
     variables = [word for key, value in options.items() for word in ('--variable', f'{key}={value}')]
     (out/page).parent.mkdir(parents=True, exist_ok=True)
     (out/page).write_text(pandoc(text, '--to', 'html5', '--standalone', '--mathml', '--toc', '--toc-depth', 3, '--template', TOOLS/'page.html',
-                                 '--lua-filter', TOOLS/'docs.lua', *variables), encoding='utf-8')
+                                 '--lua-filter', TOOLS/'docs.lua', *CITATIONS, *variables), encoding='utf-8')
 
 def write_site(out):
     "All pages, side by side. Gives what went wrong."
@@ -181,7 +193,7 @@ def main():
     args = parser.parse_args()
     if args.readme: return write_readme((args.out or ROOT).resolve())
     out = (args.out or ROOT/'_docs').resolve()
-    found = write_site(out) or list(problems(out))
+    found = left_out() or write_site(out) or list(problems(out))
     if found: sys.exit('\n'.join(found))
     print(f'{len(notebooks())} pages, all links and images present. Open {out.name}/index.html.')
 
