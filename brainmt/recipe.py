@@ -179,7 +179,7 @@ class ScaledAdamW(OptimWrapper):
         super().__init__(params, torch.optim.AdamW, lr=lr, **kwargs)
         self.set_hyper('lr', lr)
     @property
-    def hypers(self): return [{k: v for k, v in h.items() if type(v) in (int, float)} for h in super().hypers]   # loggers expect numbers
+    def hypers(self): return [{k: v for k, v in h.items() if isinstance(v, (int, float)) and not isinstance(v, bool)} for h in super().hypers]   # loggers expect numbers
     def _levels(self): return [g['level'] for g in self.opt.param_groups]
     def set_hyper(self, k, v):
         if isinstance(v, slice):
@@ -189,7 +189,7 @@ class ScaledAdamW(OptimWrapper):
             v = [float(rates[steps.index(l)]) for l in self._levels()]
         v = L(v, use_list=None)
         if len(v) == 1: v = L(v[0] * g.get(f'{k}_scale', 1.) for g in self.opt.param_groups)
-        super().set_hyper(k, v)
+        super().set_hyper(k, v.map(float))   # one_cycle brings NumPy's floats, which no safe loader reads back
     def freeze_to(self, n):
         steps, levels = sorted(set(self._levels())), self._levels()
         super().freeze_to(levels.index(steps[n]))
