@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import torch
+import numpy as np, pandas as pd, torch
 from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.schedule import ParamScheduler
 from fastai.callback.tracker import EarlyStoppingCallback, TrackerCallback
@@ -95,6 +93,7 @@ def _stop(learn, what):
               'Look for extreme values in these scans, or lower the learning rate.')
     raise FloatingPointError(f'{where}, with the windows of {", ".join(f"{s} (from frame {k})" for s, k in windows)}. {advice} No weight was changed by it.')
 
+# %% ../nbs/27_train.ipynb #e4c384de
 class StopOnNaN(Callback):
     "Stop at a loss that is not finite, before it reaches the weights, and name the batch's subjects."
     def after_loss(self):
@@ -116,6 +115,7 @@ class _Tracked:
         self.new_best = False
         if len(self.recorder.values[-1]) > self.idx: super().after_epoch()               # an epoch that was skipped has no values
 
+# %% ../nbs/27_train.ipynb #eb93d6f5
 def _better(monitor): return np.less if 'loss' in monitor or monitor in LOWER_IS_BETTER else np.greater
 
 class EarlyStopping(_Tracked, EarlyStoppingCallback):
@@ -161,6 +161,7 @@ class _Answers:
         if self.task == 'classification': return {n: [self.classes[n][int(v)] for v in column] for n, column in zip(self.targets, values.T)}
         return dict(zip(self.targets, (self.scaler.inverse(values) if self.scaler else values).T.round(3)))
 
+# %% ../nbs/27_train.ipynb #fc1f12c9
 @patch
 def show_results(self:WindowLoader, b, out, max_n=9, show=True, **kwargs):
     "A table of subject, truth and answer; what `Learner.show_results` calls."
@@ -183,6 +184,7 @@ def _check_fit(dls, model):
     if any(p != prints[0] for p in prints): raise InputError('the scans were preprocessed in different ways (their fingerprints differ). Preprocess the cohort again with one configuration.')
     return prints[0]
 
+# %% ../nbs/27_train.ipynb #de1fd40f
 def _check_task(dls, task, monitor):
     "Task and targets belong together, and what is watched exists; gives the task's metrics."
     found = task_metrics(task, dls.scaler)
@@ -214,7 +216,7 @@ def brainmt_learner(
     if cfg.accumulate > 1: own.append(Accumulate(cfg.accumulate))
     if cfg.patience: own.append(EarlyStopping(cfg.monitor, cfg.patience))
     if cfg.amp and dls.device.type == 'cuda': own.append(MixedPrecision(amp_mode='bf16' if torch.cuda.is_bf16_supported() else 'fp16'))
-    options = dict(loss_func=LOSSES[task](weights), metrics=[whole_set_metric(fn, name) for name, fn in found.items()]) | kwargs
+    options = dict(loss_func=LOSSES[task](weights), metrics=[whole_set_metric(fn, name) for name, fn in found.items()], train_bn=False) | kwargs   # frozen norms stay frozen
     learn = Learner(dls, model, opt_func=ScaledAdamW, splitter=partial(param_groups, layer_decay=cfg.layer_decay), lr=cfg.lr, wd=cfg.weight_decay, cbs=[*own, *cbs], **options)
     learn.recorder.loss = whole_set_loss(learn.loss_func)   # valid_loss: over the whole set, in float64
     return learn
@@ -237,6 +239,7 @@ def train(
     learn.fit(cfg.epochs, cbs=ParamScheduler({'lr': warmup_cosine(cfg.lr, cfg.warmup, cfg.min_lr)}))
     return learn
 
+# %% ../nbs/27_train.ipynb #a83b3bf8
 def history(
     learn:Learner, # After `fit`
 )->pd.DataFrame: # One row an epoch: epoch, train_loss, valid_loss, metrics
@@ -248,6 +251,12 @@ def history(
 TINY_RECIPE = TrainConfig(epochs=30, lr=2e-3, warmup=.05, batch_size=16)   # for cohorts of a hundred small scans: found on the synthetic lag cohort
 
 # %% ../nbs/27_train.ipynb #115d5f89
+def _tested(learn, dl):
+    "Mean output over the windows of each subject, and targets, both (subjects, K) with subjects as index."
+    with learn.no_bar(): p, y = learn.get_preds(dl=dl, act=noop)
+    return [pd.DataFrame(t.double().numpy(), dl.dataset.subjects, learn.dls.targets).groupby(level=0).mean().rename_axis('subject') for t in (p, y)]
+
+# %% ../nbs/27_train.ipynb #684f993b
 def train_folds(
     runs,                      # A store folder, or dict subject → run(s)
     table:pd.DataFrame,        # From `read_table`
@@ -278,8 +287,3 @@ def train_folds(
         if folder:
             with whole_file(Path(folder)/name) as tmp: frame.to_csv(tmp)
     return summary, tested
-
-def _tested(learn, dl):
-    "Mean output over the windows of each subject, and targets, both (subjects, K) with subjects as index."
-    with learn.no_bar(): p, y = learn.get_preds(dl=dl, act=noop)
-    return [pd.DataFrame(t.double().numpy(), dl.dataset.subjects, learn.dls.targets).groupby(level=0).mean().rename_axis('subject') for t in (p, y)]
