@@ -43,6 +43,7 @@ class TaskLoss(nn.Module):
     def activation(self, pred): return pred
     def decodes(self, pred): return pred
 
+# %% ../nbs/26b_recipe.ipynb #1e99e621
 class SquaredError(TaskLoss):
     "(ŷ − y)², averaged over a subject's K values."
     def each(self, pred, y): return F.mse_loss(pred, y, reduction='none').mean(1)
@@ -57,6 +58,7 @@ class BinaryCrossEntropy(TaskLoss):
     def activation(self, pred): return pred.sigmoid()
     def decodes(self, pred): return (pred >= .5).float()
 
+# %% ../nbs/26b_recipe.ipynb #e72aacb8
 class CrossEntropy(TaskLoss):
     "−Σ y log softmax(ŷ) over K classes, y one-hot, times the weight of the subject's class."
     def each(self, pred, y):
