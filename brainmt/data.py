@@ -314,8 +314,9 @@ def _targets(table, target, train):
         scaler = TargetScaler.fit(values.loc[sorted(set(train))])
         return pd.DataFrame(scaler.transform(values), values.index, names), 'regression', scaler, {}
     classes = {n: table.attrs.get('classes', {}).get(n) or [f'{v:g}' for v in sorted(set(values[n]))] for n in names}
-    if kinds[names[0]] == 'multiclass': values = pd.DataFrame({f'{n}={c}': values[n] == i for n in names for i, c in enumerate(classes[n])})
-    return values.astype(float), 'classification', None, classes
+    if kinds[names[0]] == 'binary': return values.astype(float), 'classification', None, classes
+    if len(names) > 1: raise InputError(f'targets {names} have several classes each, but a model chooses among those of one target. Train one model for each.')
+    return pd.DataFrame({f'{names[0]}={c}': values[names[0]] == i for i, c in enumerate(classes[names[0]])}).astype(float), 'multiclass', None, classes
 
 # %% ../nbs/13_data.ipynb #f35dd26b
 def make_dls(
@@ -334,7 +335,7 @@ def make_dls(
     one_run:bool=False,    # Training: one run per subject and epoch, taking turns, so that nobody counts more than others
     cache_mb:int=256,      # Keep each side in memory when it fits in this
     device=None,           # None: the GPU if there is one
-)->DataLoaders: # train, valid; and .task, .scaler, .classes, .targets, .missing, .skipped, .mask
+)->DataLoaders: # train, valid; and .task, .scaler, .classes, .targets, .missing, .skipped, .mask, .short
     "DataLoaders with batches (B,T,1,X,Y,Z), (B,K), float32. Raises `InputError` when runs, table and split do not belong together."
     if short not in ('refuse', 'skip', 'pad'): raise InputError(f"short={short!r}: expected 'refuse', 'skip' or 'pad'.")
     if batch_size < 1: raise InputError(f'batch_size {batch_size}: expected at least 1.')
@@ -343,7 +344,7 @@ def make_dls(
     if skipped: warnings.warn(f'runs shorter than {n_frames} frames, left out ({len(skipped)}): {_some([r.path.stem for r in skipped])}')
     values, task, scaler, classes = _targets(table, target, [s for s, _ in sides['train']])
     mask = _common_mask([r for side in sides.values() for _, r in side])
-    device, unpack = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu')), Unpack(mask)
+    device, unpack = _device(device), Unpack(mask)
     def loader(side, random, windows):
         subjects, side_runs = zip(*sides[side])
         dataset = WindowDataset(side_runs, values.loc[list(subjects)].values, n_frames, random, seed, windows, shuffle_time, mask, cache_mb,
@@ -351,7 +352,14 @@ def make_dls(
         return WindowLoader(dataset, batch_size, shuffle=random, drop_last=random and len(dataset) >= batch_size, unpack=unpack,
                             num_workers=num_workers, pin_memory=device.type == 'cuda', device=device)
     dls = DataLoaders(loader('train', True, train_windows), loader('valid', False, valid_windows), device=device)
-    dls.task, dls.scaler, dls.classes, dls.targets, dls.missing, dls.skipped, dls.mask = task, scaler, classes, list(values.columns), missing, skipped, mask
+    dls.task, dls.scaler, dls.classes, dls.targets, dls.missing, dls.skipped, dls.mask, dls.short = task, scaler, classes, list(values.columns), missing, skipped, mask, short
     return dls
 
 def _some(names): return ', '.join(names[:5]) + ', ...' * (len(names) > 5)
+
+def _device(wanted):
+    "The device asked for, or the GPU if there is one. Raises `InputError` for a GPU that is not there."
+    device = torch.device(wanted or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    if device.type == 'cuda' and not torch.cuda.is_available():
+        raise InputError(f"device={wanted!r}: PyTorch finds no GPU here. Set device='cpu' (or leave it out), or see `brainmt-doctor` for what is missing.")
+    return device

@@ -344,7 +344,7 @@ def predict(
     device:str|None=None,  # Where it runs; by default where the model is, or the GPU if there is one for a path
     batch_size:int=4,      # Windows in memory at once
     check:bool=True,       # Refuse runs whose preprocessing differs from the model's training data
-    task:str|None=None,    # 'classification' or 'regression'; by default the model's own
+    task:str|None=None,    # 'classification', 'multiclass', 'regression', 'connectivity'; by default the model's own
     space:str|None=None, tr:float|None=None, # For raw scans whose header is silent: 'MNI' or 'native'; seconds per frame
     short:str='refuse',    # Runs shorter than the model's windows: 'refuse', or 'pad' as in `make_dls`
 )->pd.DataFrame: # Index subject; columns prediction, [probability], [value], spread, windows
@@ -356,8 +356,8 @@ def predict(
     extra = getattr(model, 'extra', None) or {}
     task, scaler = task or extra.get('task'), extra.get('scaler')
     rows[columns('prediction')] = mean
-    if task == 'classification': rows[columns('probability')] = expit(mean) if mean.shape[1] == 1 else softmax(mean, axis=1)
-    if task == 'regression' and scaler: rows[columns('value')] = TargetScaler.from_dict(scaler).inverse(mean)
+    if task in ('classification', 'multiclass'): rows[columns('probability')] = expit(mean) if task == 'classification' else softmax(mean, axis=1)
+    if task in ('regression', 'connectivity') and scaler: rows[columns('value')] = TargetScaler.from_dict(scaler).inverse(mean)
     rows[columns('spread')] = spread
     rows['windows'] = [len(o) for o in found.values()]
     return rows
