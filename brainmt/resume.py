@@ -293,6 +293,10 @@ class KeepState(Callback):
         if self.run: getattr(type(self), event_name, lambda _: None)(self)
         if event_name == 'after_fit': self.run = True
 
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if name == 'learn' and value is None: self.close()   # `fit` takes its callbacks away when it ends, also in an error
+
 # %% ../nbs/28_resume.ipynb #8a43f045
 @patch
 def before_fit(self:KeepState):
@@ -353,7 +357,7 @@ def after_fit(self:KeepState):
     self._unmute()
     if self.found: self._back()                         # it was finished: nothing was left to do
     else: self._save((self.epoch + 1, 0), finished=True)
-    self.close(); self.learn.remove_cb(self)            # one folder, one fit
+    self.learn.remove_cb(self)                          # one folder, one fit
 
 # %% ../nbs/28_resume.ipynb #0def0af2
 @patch
