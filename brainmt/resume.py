@@ -126,7 +126,7 @@ def read_state(
 
 # %% ../nbs/28_resume.ipynb #bf479d85
 def _file(folder, place, part): return Path(folder)/f'{place[0]:04}-{place[1]:06}-{part}.safetensors'
-def _places(folder): return sorted({tuple(map(int, p.name.split('-')[:2])) for p in Path(folder).glob('????-??????-*.safetensors')})
+def _places(folder, part='all'): return sorted(tuple(map(int, p.name.split('-')[:2])) for p in Path(folder).glob(f'*-*-{part}.safetensors'))
 
 def save_state(
     folder:str|Path,
@@ -138,8 +138,9 @@ def save_state(
     "Add a state to the folder; the two newest stay."
     write_state(_file(folder, place, f'rank{rank}'), own)
     if rank == 0: write_state(_file(folder, place, 'all'), shared)
-    for old in _places(folder)[:-2]:
-        for part in [f'rank{rank}', *['all'] * (rank == 0)]: _file(folder, old, part).unlink(missing_ok=True)
+    for part in (f'rank{rank}', 'all') if rank == 0 else (f'rank{rank}',):
+        for old in _places(folder, part):
+            if [old] < _places(folder)[-2:-1]: _file(folder, old, part).unlink()   # older than the last but one that is complete
 
 # %% ../nbs/28_resume.ipynb #739f0a82
 def newest_state(
@@ -155,7 +156,7 @@ def newest_state(
             return place, shared, each[min(rank, len(each) - 1)]
         except InputError as e: damaged.append(str(e))
         warnings.warn(f'{damaged[-1]} Going back to the state before it.')
-    if damaged: raise InputError(f'{folder}: none of the {len(damaged)} states in it is whole. Restore one from a backup, or remove the folder to begin again. {damaged[0]}')
+    if damaged and _places(folder)[-1] > (0, 0): raise InputError(f'{folder}: none of the {len(damaged)} states in it is whole. Restore one from a backup, or remove the folder to begin again. {damaged[0]}')
 
 # %% ../nbs/28_resume.ipynb #b5b9140e
 _HELD = {}   # folder → open lock file
