@@ -231,15 +231,15 @@ class WindowLoader(DataLoader):
     "A fastai DataLoader over a `WindowDataset`: order and windows are functions of (seed, epoch), batches are unpacked on their device."
     def __init__(self, dataset, bs=2, shuffle=False, epoch=0, unpack=None, **kwargs):
         super().__init__(dataset, bs=bs, shuffle=shuffle, **kwargs)
-        self.epoch, self.unpack = epoch, unpack or Unpack(dataset.mask)
-    def set_epoch(self, epoch:int):
-        "Continue as if `epoch` complete passes had been made; for resuming."
-        self.epoch = epoch
+        self.epoch, self.skip, self.unpack = epoch, 0, unpack or Unpack(dataset.mask)
+    def set_epoch(self, epoch:int, skip:int=0):
+        "Continue as if `epoch` complete passes had been made, and `skip` batches of the next; for resuming."
+        self.epoch, self.skip = epoch, skip
     def get_idxs(self):
         order = _order(self.dataset.seed, self.epoch, self.n) if self.shuffle else range(self.n)
-        return [self.epoch * self.n + i for i in order]
+        return [self.epoch * self.n + i for i in order][self.skip * self.bs:]
     def create_batches(self, samps): yield from map(self.dataset.batch, self.chunkify(samps))
-    def after_iter(self): self.epoch += 1
+    def after_iter(self): self.set_epoch(self.epoch + 1)
     def after_batch(self, batch): return (self.unpack(batch[0]), *batch[1:])
     def new(self, dataset=None, cls=None, **kwargs):
         kwargs = {'epoch': self.epoch, **kwargs}
@@ -249,8 +249,11 @@ class WindowLoader(DataLoader):
 # %% ../nbs/13_data.ipynb #46a74ff6
 class ShardedLoader(DistributedDL):
     "One process's share of a `WindowLoader`. All processes know the order, so none is sent, and it works without a GPU or a process group too."
+    skip = 0
     def _broadcast(self, t, rank): return t
-    def set_epoch(self, epoch:int): self.dl.set_epoch(epoch)
+    def set_epoch(self, epoch:int, skip:int=0): self.dl.set_epoch(epoch); self.skip = skip   # batches of this process
+    def get_idxs(self): return super().get_idxs()[self.skip * self.bs:]
+    def after_iter(self): super().after_iter(); self.skip = 0
     def new(self, *args, **kwargs): return type(self)(self.dl.new(*args, **kwargs), self.rank, self.world_size)
 
 # %% ../nbs/13_data.ipynb #6cffd3b5
