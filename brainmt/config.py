@@ -296,7 +296,7 @@ def _yaml(settings, pad='', leave=()):
         value = getattr(settings, f.name)
         if f.name in leave: continue
         if is_dataclass(value): lines += [f'{pad}{f.name}:  # {type(value).__doc__}' if not type(value).__doc__.startswith(type(value).__name__ + '(') else f'{pad}{f.name}:', *_yaml(value, pad + '  ')]
-        else: lines.append(f'{pad + f.name + ": " + _plain(value):<40}  # {f.metadata["note"]}')
+        else: lines.append(f'{pad + _plain(f.name) + ": " + _plain(value):<40}  # {f.metadata["note"]}')
     return lines
 
 # %% ../nbs/36_config.ipynb #4e1a4431
@@ -310,8 +310,6 @@ def config_files()->dict[str, str]: # Path below configs/ → text
     "Every YAML file of the package, from the dataclasses."
     head, chosen = '# Written from brainmt.config; edit the dataclasses there.', [f'  - {k}: {v}' for k, v in dict(model='brain_mt', dataset='fmri', task='regression').items()]
     found = {'base.yaml': [head, 'defaults:', '  - _self_', *chosen, '', *_yaml(Train(), leave=('model', 'dataset', 'task'))]}
-    for name, cls in SETTINGS.items():
-        if cls is not Train: found[f'{name}.yaml'] = [head, *_yaml(cls())]
     for group, choices in dict(dataset=DATASETS, task=TASKS).items(): found |= {f'{group}/{k}.yaml': [head, *_yaml(v)] for k, v in choices.items()}
     for name, preset in MODELS.items():
         more = _recipe(preset)
@@ -374,7 +372,7 @@ def compose(
     words:list[str]=(),            # 'name=value', 'group=choice'
     command:str='train',           # One of `SETTINGS`
     config_dir:str|Path|None=None, # A lab's own folder of groups
-    config_name:str|None=None,     # Another file to begin with; None: base, or the command's
+    config_name:str|None=None,     # Another file to begin with; None: base
 ): # An instance of the command's dataclass
     "Settings from YAML and words. Raises `InputError` with the nearest name for what does not exist, and for values of another type."
     cls = SETTINGS[command]
@@ -382,7 +380,8 @@ def compose(
     if config_dir and not Path(config_dir).is_dir(): raise InputError(f'{config_dir}: no such folder of configurations (--config-dir).')
     known, choices = flat(cls()), groups(config_dir) if cls is Train else {}
     for word in words: _check_word(word, known, choices)
-    return _checked(cls, _composed(words, config_name or ('base' if cls is Train else command), config_dir), known)
+    if cls is Train: return _checked(cls, _composed(words, config_name or 'base', config_dir), known)
+    return _checked(cls, _dotted(words), known)   # no groups, so nothing to compose
 
 # %% ../nbs/36_config.ipynb #0a0dd2ab
 def _composed(words, name, config_dir):
@@ -397,8 +396,11 @@ def _composed(words, name, config_dir):
         with hydra.initialize_config_dir(str(CONFIGS), version_base='1.3'): found = hydra.compose(name, [*where, *words], return_hydra_config=True)
     except HydraException as e: raise InputError(re.sub(r'\s*\n\s*', ' ', str(e).split('See https')[0].split('Config search path')[0]).strip() + ' --help lists what can be set.') from e
     folders = dict(run=dict(dir=found.hydra.run.dir), sweep=dict(dir=found.hydra.sweep.dir))
-    plain = {k: v for k, v in OmegaConf.to_container(found).items() if k != 'hydra'}   # interpolations stay as they are
-    return OmegaConf.create(plain | (dict(hydra=folders) if 'run' in plain else {}))
+    return OmegaConf.create(OmegaConf.to_container(found) | dict(hydra=folders))   # interpolations stay as they are
+
+def _dotted(words):
+    from omegaconf import OmegaConf
+    return OmegaConf.from_dotlist(list(words))
 
 # %% ../nbs/36_config.ipynb #21f016e0
 def _checked(cls, found, known):
@@ -511,5 +513,5 @@ def _help_rows(settings, prefix, width):
     for f in fields(settings):
         value, name = getattr(settings, f.name), prefix + f.name
         if is_dataclass(value): rows += ([''] if not prefix else []) + _help_rows(value, name + '.', width)
-        else: rows.append(f'  {name:<{width}}{_plain(value):<20}{f.metadata["note"]}')
+        else: rows.append(f'  {name:<{width}}{_plain(value):<18}  {f.metadata["note"]}')
     return rows
