@@ -345,7 +345,7 @@ def groups(
     return found
 
 # %% ../nbs/36_config.ipynb #ec9d3ebe
-_MOVED = {'optimizer.warmup': 'scheduler.warmup_epochs', 'warmup': 'scheduler.warmup_epochs', 'patience': 'training.patience'}
+_MOVED = {'optimizer.warmup': 'scheduler.warmup_epochs', 'warmup': 'scheduler.warmup_epochs', 'learning_rate': 'optimizer.lr', 'optimizer.learning_rate': 'optimizer.lr'}
 
 def nearest(
     name:str, # What was typed
@@ -394,7 +394,10 @@ def _composed(words, name, config_dir):
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(CONFIGS), version_base='1.3'): found = hydra.compose(name, [*where, *words], return_hydra_config=True)
-    except HydraException as e: raise InputError(re.sub(r'\s*\n\s*', ' ', str(e).split('See https')[0].split('Config search path')[0]).strip() + ' --help lists what can be set.') from e
+    except HydraException as e:
+        if (several := re.match(r"Ambiguous value for argument '(.*?)=(.*)'", str(e))):
+            raise InputError(f'{several[1]}={several[2]}: several values. Write {several[1]}=[{several[2]}] for a list; add --multirun for a run with each.') from e
+        raise InputError(re.sub(r'\s*\n\s*', ' ', str(e).split('See https')[0].split('Config search path')[0]).strip() + ' --help lists what can be set.') from e
     folders = dict(run=dict(dir=found.hydra.run.dir), sweep=dict(dir=found.hydra.sweep.dir))
     return OmegaConf.create(OmegaConf.to_container(found) | dict(hydra=folders))   # interpolations stay as they are
 
@@ -494,10 +497,25 @@ def _widths(base, embed_dim):
     return dict(stem_widths=tuple(map(int, stem)), stage_widths=tuple(map(int, stage)))
 
 # %% ../nbs/36_config.ipynb #7d8681d3
+_FLAGS_TEXT = '''
+Flags
+  --help                      this
+  --cfg job                   print the configuration instead of using it (also: hydra, all)
+  --info                      where the configuration comes from
+  --config-dir lab            brainmt-train: a folder with your own groups; lab/dataset/ours.yaml becomes dataset=ours
+  --multirun run.seed=0,1,2   brainmt-train: each combination of values, a folder each and a table at the end
+'''
+_EXAMPLES = dict(train=['Examples', '  brainmt-train dataset=synthetic model=tiny task=classification',
+                        '  brainmt-train dataset=ukb dataset.img_path=store dataset.target_path=ukb.csv dataset.target_col=20016',
+                        '  brainmt-train --multirun dataset=synthetic model=tiny task=classification run.seed=0,1,2',
+                        '  torchrun --nproc_per_node=4 -m brainmt train dataset=hcp dataset.img_path=store dataset.target_path=hcp.csv'],
+                 predict=['Examples', '  brainmt-predict inference.checkpoint_path=runs/mine img_path=store',
+                          '  brainmt-predict img_path=sub-01_bold.nii.gz        # with the newest model below outputs, multirun and runs'])
+
+# %% ../nbs/36_config.ipynb #c107c00b
 def help_text(
     command:str,        # One of `SETTINGS`
     does:str='',        # What it does, in a sentence
-    more:str='',        # Flags and examples
 )->str:
     "What `--help` prints."
     settings, lines = SETTINGS[command](), [does, '', f'usage: brainmt-{command} [name=value …]']
@@ -506,7 +524,7 @@ def help_text(
         first = dict(model='brain_mt', dataset='fmri', task='regression')
         lines += [f'  {g:<9}{", ".join(sorted(c, key=lambda x: x != first.get(g)))}' for g, c in groups().items()]
     width = max(map(len, flat(settings))) + 2
-    return '\n'.join([*lines, '', f'  {"setting":<{width}}{"default":<20}meaning', *_help_rows(settings, '', width), more])
+    return '\n'.join([*lines, '', f'  {"setting":<{width}}{"default":<20}meaning', *_help_rows(settings, '', width), _FLAGS_TEXT, *_EXAMPLES.get(command, [])])
 
 def _help_rows(settings, prefix, width):
     rows = []
