@@ -54,6 +54,7 @@ def _run(name, argv=None):
             return _refuse(name, f'no space left on the disk while writing {e.filename or "a file"}. Nothing half-written was kept; make room and run it again.')
         except KeyboardInterrupt: return _refuse(name, 'stopped by you. Nothing half-written was kept.', 130)
 
+# %% ../nbs/37_cli.ipynb #6c83b356
 def _refuse(name, sentence, status=2):
     print(f'brainmt-{name}{f" (process {_rank()})" if _rank() else ""}: {sentence}', file=sys.stderr)
     return status
@@ -73,6 +74,7 @@ def _act(name, flags, words):
     COMMANDS[name](settings)
     return 0
 
+# %% ../nbs/37_cli.ipynb #76257352
 def _shown(settings, flags, where):
     "The configuration as YAML, or where it comes from."
     from omegaconf import OmegaConf
@@ -90,6 +92,7 @@ def _needed(settings, *names):
     missing = [n for n in names if known[n] in ('', None)]
     if missing: raise InputError(f'{" and ".join(missing)} must be given, for example {missing[0]}=path/to/it. --help lists the settings.')
 
+# %% ../nbs/37_cli.ipynb #2fed3983
 def preprocess(
     settings:Preprocess,
 ): # The manifest, a DataFrame
@@ -138,6 +141,7 @@ def _in_use(mark):
     if alive: return f'{mark.parent}: in use by process {who.get("process", "?")} on {who.get("host", "?")} since {who.get("since", "just now")}. Choose another folder (checkpoint.dir=…), or wait.'
     return f'{mark.parent}: holds what a stopped run left behind (process {who.get("process")}, since {who.get("since")}). Remove it, or choose another folder (checkpoint.dir=…); nothing in it was touched.'
 
+# %% ../nbs/37_cli.ipynb #236b17b4
 def _alive(process)->bool:
     try: os.kill(int(process), 0)
     except (OSError, TypeError, ValueError): return False
@@ -154,11 +158,13 @@ def _versions():
         except PackageNotFoundError: pass
     return found
 
+# %% ../nbs/37_cli.ipynb #9d741bae
 def _commit():
     "The commit of the working copy that brainmt runs from, with '-dirty' for changes since; None for an installed one."
     try: return subprocess.run(['git', '-C', brainmt.__path__[0], 'describe', '--always', '--dirty'], capture_output=True, text=True, timeout=10).stdout.strip() or None
     except (OSError, subprocess.SubprocessError): return None
 
+# %% ../nbs/37_cli.ipynb #a1366f05
 def _save_json(path, data):
     with whole_file(path) as tmp: tmp.write_text(json.dumps(data, indent=1, default=float), encoding='utf-8')
 
@@ -175,6 +181,7 @@ def _callback(**events): # event → function of the learner
     cb.order = 70
     return cb
 
+# %% ../nbs/37_cli.ipynb #e16771f0
 def _row(learn):
     "The numbers of the epoch that just ended: train_loss, valid_loss, metrics."
     names = [n for n in learn.recorder.metric_names if n not in ('epoch', 'time')]
@@ -209,6 +216,7 @@ def _history_in(file):
         with whole_file(file) as tmp: pd.DataFrame(rows).to_csv(tmp, index=False)
     return _callback(after_epoch=note)
 
+# %% ../nbs/37_cli.ipynb #3d6d7181
 def _log_in(file, epochs, n_batches, interval):
     "A callback that writes a line every `interval` steps, and one an epoch."
     began, total = time.monotonic(), epochs*n_batches
@@ -268,6 +276,7 @@ def _targets_of(d):
     if not found: raise InputError(f'{d.target_path}: no column matches dataset.target_col={name}. Look at its header.')
     return found
 
+# %% ../nbs/37_cli.ipynb #bbe299e7
 def _table(d, task):
     "The table of targets; refuses columns of another kind than the task."
     from brainmt.phenotype import read_table
@@ -363,11 +372,13 @@ def plan(
     begin = _begin_from(settings.inference.checkpoint_path, config) if settings.inference.checkpoint_path else None
     return SimpleNamespace(runs=runs, both=both, table=table, split=split, dls=dls, cfg=cfg, config=config, begin=begin, settings=settings)
 
+# %% ../nbs/37_cli.ipynb #283bc14f
 def _agree(config, dls):
     "Raises `InputError` where the configuration insists on another shape than the data have."
     if config.volume != tuple(dls.mask.shape): raise InputError(f'model.img_size={list(config.volume)}: the scans have {list(dls.mask.shape)} voxels. Leave it out, or preprocess to that grid.')
     if config.num_outputs != len(dls.targets): raise InputError(f'model.num_classes={config.num_outputs}: the task needs {len(dls.targets)}. Leave it out.')
 
+# %% ../nbs/37_cli.ipynb #45b70147
 _LEARNER_TASK = dict(multiclass='classification', connectivity='regression')   # by which of the learner's losses
 
 # %% ../nbs/37_cli.ipynb #0f2c8792
@@ -382,6 +393,7 @@ def _begin_from(path, config):
     model.config = replace(model.config, **{k: getattr(config, k) for k in _FREE})
     return model.train()
 
+# %% ../nbs/37_cli.ipynb #f9cc0b6a
 def _model_folder(path):
     "The model's folder, given itself or the run's folder."
     path = existing_path(path, 'model folder')
@@ -424,6 +436,7 @@ def _judge(out, model, runs, table, task, name='', windows=3):
     write_predictions(found, out/f'predictions{name}.csv')
     return found, metrics
 
+# %% ../nbs/37_cli.ipynb #012c4383
 def _metrics_text(metrics, n):
     rows = [f'  {k:<18} {m["value"]:8.3f}   {m["low"]:.3f} to {m["high"]:.3f}   p = {m["p"]:.4f}' for k, m in metrics.items()]
     return '\n'.join([f'  {n} subjects            value   95 % interval      permutation', *rows])
@@ -459,6 +472,7 @@ def train(
         if first: _finish(p, out, learn.model)
     return out
 
+# %% ../nbs/37_cli.ipynb #17374db2
 def _begin(p, out):
     "Write down what is planned."
     _save_settings(out, p.settings); p.split.save(out/'split.json')
@@ -466,6 +480,7 @@ def _begin(p, out):
     print(f'{p.split}. Everything goes to {out}/', flush=True)
     return p
 
+# %% ../nbs/37_cli.ipynb #d3969c83
 def _finish(p, out, model):
     "Judge the held-out subjects, and write down how good it is."
     task = p.settings.task.name
@@ -475,7 +490,7 @@ def _finish(p, out, model):
     print(_metrics_text(metrics, len(found)))
     print(f'Everything is in {out}/')
 
-# %% ../nbs/37_cli.ipynb #17374db2
+# %% ../nbs/37_cli.ipynb #cb7486d0
 def _followers(p, out, boards):
     "The callbacks of a run."
     epochs, n, s = p.cfg.epochs, len(p.dls.train), p.settings
@@ -484,6 +499,7 @@ def _followers(p, out, boards):
     if not s.checkpoint.save_best_only: cbs.append(_callback(after_epoch=lambda learn: learn.model.save_pretrained(out/'last')))
     return cbs
 
+# %% ../nbs/37_cli.ipynb #d17dc0ff
 def _report(out, p, found, metrics):
     "report.html of a run."
     import pandas as pd
@@ -523,6 +539,7 @@ def sweep(
     print(pd.DataFrame(rows).drop(columns='refused', errors='ignore').to_string(index=False, float_format='{:.3f}'.format))
     return 2 if any('refused' in r for r in rows) else 0
 
+# %% ../nbs/37_cli.ipynb #59e945f1
 def _numbers(out): return {k: m['value'] for k, m in json.loads((out/'metrics.json').read_text()).items()}
 
 # %% ../nbs/37_cli.ipynb #f004ab45
@@ -534,6 +551,7 @@ def _newest():
     print(f'Using the newest model, {newest}')
     return newest
 
+# %% ../nbs/37_cli.ipynb #1706eb82
 def predict(
     settings:Predict,
 ): # The predictions, a DataFrame

@@ -42,6 +42,7 @@ class Run:
     num_workers: int = _key(0, 'processes that read scans; 0 is best while the store fits in memory')
     device: str | None = _key(None, 'cpu, cuda, cuda:1; null: the GPU if there is one')
 
+# %% ../nbs/36_config.ipynb #8bdf4d85
 @dataclass
 class Training:
     "How a step is made."
@@ -80,12 +81,14 @@ class Logging:
     project_name: str = _key('brain_mt', 'the project they go to at Weights & Biases')
     log_interval: int = _key(10, 'steps between two lines of train.log and two points of a curve')
 
+# %% ../nbs/36_config.ipynb #2781cb4f
 @dataclass
 class Checkpoint:
     "Where the run's results lie."
     dir: str | None = _key(None, 'the run\'s folder, which must be new; null: hydra.run.dir')
     save_best_only: bool = _key(True, 'false: the last epoch\'s model too, in last/')
 
+# %% ../nbs/36_config.ipynb #6194121f
 @dataclass
 class Inference:
     "A trained model."
@@ -191,6 +194,7 @@ class Task:
 TASKS = {'regression': Task(), 'classification': Task('classification', 'bce_with_logits'),
          'multiclass': Task('multiclass', 'cross_entropy'), 'connectivity': Task('connectivity', 'mse')}
 
+# %% ../nbs/36_config.ipynb #afdee97d
 @dataclass
 class Train:
     "Settings of brainmt-train."
@@ -245,6 +249,7 @@ class Predict:
     space: str | None = _key(None, 'MNI or native, for a raw scan whose name and header are silent')
     tr: float | None = _key(None, 'seconds, likewise')
 
+# %% ../nbs/36_config.ipynb #d8c13444
 @dataclass
 class Evaluate:
     "Settings of brainmt-evaluate."
@@ -255,7 +260,7 @@ class Evaluate:
     task: str = _key('classification', 'or regression')
     out: str | None = _key(None, 'a folder for metrics.json and report.html; null: only printed')
 
-# %% ../nbs/36_config.ipynb #d8c13444
+# %% ../nbs/36_config.ipynb #223718fb
 @dataclass
 class Doctor:
     "Settings of brainmt-doctor."
@@ -267,6 +272,7 @@ class Doctor:
     amp: bool = _key(True, 'for fit: mixed precision')
     recompute: bool = _key(False, 'for fit: the CNN\'s inner values computed twice instead of kept')
 
+# %% ../nbs/36_config.ipynb #57f17e8f
 @dataclass
 class Demo:
     "Settings of brainmt-demo."
@@ -289,6 +295,7 @@ def _plain(value):
     plain = value if isinstance(value, str) and re.fullmatch(r'[A-Za-z][\w/.*-]*', value) and value not in ('none', 'null') else json.dumps(value)
     return re.sub(r'^(\d)e', r'\1.0e', plain)   # 1e-06 is a word to some readers of YAML
 
+# %% ../nbs/36_config.ipynb #ad7c1574
 def _yaml(settings, pad='', leave=()):
     "Lines of YAML for a dataclass, the notes behind the values."
     lines = []
@@ -306,6 +313,7 @@ def _recipe(preset):
     from brainmt.train import TINY_RECIPE as r
     return ['run:', f'  epochs: {r.epochs}', f'  batch_size: {r.batch_size}', 'optimizer:', f'  lr: {r.lr}']
 
+# %% ../nbs/36_config.ipynb #953dcb1a
 def config_files()->dict[str, str]: # Path below configs/ → text
     "Every YAML file of the package, from the dataclasses."
     head, chosen = '# Written from brainmt.config; edit the dataclasses there.', [f'  - {k}: {v}' for k, v in dict(model='brain_mt', dataset='fmri', task='regression').items()]
@@ -316,6 +324,7 @@ def config_files()->dict[str, str]: # Path below configs/ → text
         found[f'model/{name}.yaml'] = ['# @package _global_', head, *more, 'model:', *_yaml(_model(preset), '  ')] if more else [head, *_yaml(_model(preset))]
     return {k: '\n'.join(v) + '\n' for k, v in found.items()}
 
+# %% ../nbs/36_config.ipynb #91c9a9be
 def write_configs(
     folder:str|Path=CONFIGS, # Where they go
 )->None:
@@ -335,6 +344,7 @@ def flat(
         found |= flat(value, f'{prefix}{f.name}.') if is_dataclass(value) else {prefix + f.name: value}
     return found
 
+# %% ../nbs/36_config.ipynb #838ae546
 def groups(
     config_dir:str|Path|None=None, # A lab's own folder
 )->dict[str, list[str]]: # Group → its choices
@@ -401,6 +411,7 @@ def _composed(words, name, config_dir):
     folders = dict(run=dict(dir=found.hydra.run.dir), sweep=dict(dir=found.hydra.sweep.dir))
     return OmegaConf.create(OmegaConf.to_container(found) | dict(hydra=folders))   # interpolations stay as they are
 
+# %% ../nbs/36_config.ipynb #531fb49f
 def _dotted(words):
     from omegaconf import OmegaConf
     return OmegaConf.from_dotlist(list(words))
@@ -434,6 +445,7 @@ _ONLY = {   # key → its one possible value, and why
 def _demand(holds, sentence):
     if not holds: raise InputError(sentence)
 
+# %% ../nbs/36_config.ipynb #c832904a
 def check(
     settings:Train,
 )->Train: # The same
@@ -458,6 +470,7 @@ _TRAIN_FIELDS = {   # key → field of TrainConfig
     'scheduler.min_lr': 'min_lr', 'training.use_amp': 'amp', 'training.clip': 'clip', 'training.patience': 'patience', 'training.accumulate': 'accumulate',
     'training.balance': 'balance', 'training.monitor': 'monitor'}
 
+# %% ../nbs/36_config.ipynb #84cac696
 def train_config(
     settings:Train,
 ): # A `brainmt.train.TrainConfig`
@@ -489,6 +502,7 @@ def model_config(
     shape = found | {k: v for k, v in told.items() if v is not None}
     return replace(base, **own | shape, n_mamba=m.depth[0], n_attention=m.depth[1], stem_strides=stems[m.patch_size], **_widths(base, m.embed_dim))
 
+# %% ../nbs/36_config.ipynb #a166dbeb
 def _widths(base, embed_dim):
     "All widths of the CNN in proportion to the last."
     scaled = lambda widths: tuple(w*embed_dim/base.d_model for w in widths)
@@ -526,6 +540,7 @@ def help_text(
     width = max(map(len, flat(settings))) + 2
     return '\n'.join([*lines, '', f'  {"setting":<{width}}{"default":<20}meaning', *_help_rows(settings, '', width), _FLAGS_TEXT, *_EXAMPLES.get(command, [])])
 
+# %% ../nbs/36_config.ipynb #3e56c201
 def _help_rows(settings, prefix, width):
     rows = []
     for f in fields(settings):
