@@ -102,6 +102,7 @@ def _work(folder, fn, rank, n, port, args):
         os._exit(1)   # at once: leaving in order would wait for the others
     teardown_distrib()
 
+# %% ../nbs/29_distributed.ipynb #3ccc8269
 def _first_error(folder, codes):
     "The exception that explains why the processes ended: a kill from outside, else the earliest error."
     killed = [(r, -code) for r, code in enumerate(codes) if code and code < 0]
@@ -127,6 +128,7 @@ def _threads(n):
     finally:
         if not given: del os.environ['OMP_NUM_THREADS']
 
+# %% ../nbs/29_distributed.ipynb #69f31d9d
 def _stop(processes):
     for p in processes: p.terminate()
     for p in processes:
@@ -211,12 +213,15 @@ def agree(
     dist.all_gather_object(everyone, facts)
     _compare(everyone)
 
+# %% ../nbs/29_distributed.ipynb #a3534154
 def _compare(everyone):
+    "Raises `InputError` at the first fact that is not the same for all."
     for name, ours in everyone[0].items():
         for rank, theirs in enumerate(everyone):
             if theirs.get(name) != ours:
                 raise InputError(f'the processes do not agree about {name}: {_difference(ours, theirs.get(name), rank)}. Start all of them with the same scans, table and settings.')
 
+# %% ../nbs/29_distributed.ipynb #d17d97d4
 def _difference(ours, theirs, rank):
     if not (isinstance(ours, list) and isinstance(theirs, list)): return f'{ours!r} in process 0, {theirs!r} in process {rank}'
     for has, lacks, a, b in ((ours, theirs, 0, rank), (theirs, ours, rank, 0)):
@@ -246,6 +251,7 @@ def _check_gpus(device, w, n_gpus):
     if n_gpus < w.local_size and not (n_gpus == 1 and w.started_by == 'srun'):   # SLURM may show each task its own GPU only
         raise InputError(f'{w.local_size} processes on this machine, and {n_gpus} GPU{"s" * (n_gpus > 1)}. Start one process a GPU.')
 
+# %% ../nbs/29_distributed.ipynb #4472eaf7
 def _check_shares(train, w):
     "Raises `InputError` when a process would have nothing to do."
     subjects = len(set(getattr(train.dataset, 'subjects', range(len(train.dataset)))))
@@ -268,6 +274,22 @@ class _Wrapped(Callback):
 
 # %% ../nbs/29_distributed.ipynb #f2568856
 @contextmanager
+def _shared(learn, w):
+    "The learner with its share of the data, numbers over all processes and one writer; as it was, afterwards."
+    loaders, loss, metrics = learn.dls.loaders, learn.recorder.loss, learn.metrics
+    savers = [(cb, cb.folder) for cb in learn.cbs if isinstance(cb, BestCheckpoint)]
+    learn.dls.loaders = [RankLoader(dl.dl if isinstance(dl, DistributedDL) else dl, w.rank, w.size) for dl in loaders]
+    if type(loss) is AvgLoss: vars(learn.recorder)['loss'] = OverAll(learn.loss_func, loss.name)
+    learn.metrics = L(OverAll(m.func, m.name) if type(m) is AvgMetric else m for m in metrics)
+    if not w.main:
+        for cb, _ in savers: cb.folder = None
+    try: yield
+    finally:
+        learn.dls.loaders, learn.metrics, vars(learn.recorder)['loss'] = loaders, metrics, loss
+        for cb, folder in savers: cb.folder = folder
+
+# %% ../nbs/29_distributed.ipynb #1bf8978f
+@contextmanager
 def distributed(
     learn:Learner,         # Any fastai learner; the same in every process
     facts:dict|None=None,  # More that must agree, beside data and parameters
@@ -279,23 +301,13 @@ def distributed(
         print('One process: nothing to share.')
         yield learn; return
     _check_shares(learn.dls.train, w); _announce(w, os.environ)
-    loaders, loss, metrics = learn.dls.loaders, learn.recorder.loss, learn.metrics
-    savers = [(cb, cb.folder) for cb in learn.cbs if isinstance(cb, BestCheckpoint)]
     plain, ddp = _Plain(), DistributedDataParallelKwargs(gradient_as_bucket_view=True)
-    try:
-        with learn.distrib_ctx(sync_bn=False, cpu=device.type == 'cpu', kwargs_handlers=[ddp]), learn.added_cbs([plain, _Wrapped(plain)]):
-            agree(_facts(learn) | (facts or {}))
-            learn.dls.loaders = [RankLoader(dl.dl if isinstance(dl, DistributedDL) else dl, w.rank, w.size) for dl in loaders]
-            if type(loss) is AvgLoss: vars(learn.recorder)['loss'] = OverAll(learn.loss_func, loss.name)
-            learn.metrics = L(OverAll(m.func, m.name) if type(m) is AvgMetric else m for m in metrics)
-            if not w.main:
-                for cb, _ in savers: cb.folder = None
-                seed_everything(int(stable_fraction('rank', torch.initial_seed(), w.rank)*2**32))
+    with learn.distrib_ctx(sync_bn=False, cpu=device.type == 'cpu', kwargs_handlers=[ddp]), learn.added_cbs([plain, _Wrapped(plain)]):
+        agree(_facts(learn) | (facts or {}))
+        with _shared(learn, w):
+            if not w.main: seed_everything(int(stable_fraction('rank', torch.initial_seed(), w.rank)*2**32))
             yield learn
             distrib_barrier()   # what process 0 wrote is there for all
-    finally:
-        learn.dls.loaders, learn.metrics, vars(learn.recorder)['loss'] = loaders, metrics, loss
-        for cb, folder in savers: cb.folder = folder
 
 # %% ../nbs/29_distributed.ipynb #b43bfdd2
 class _Distributed(Callback):
@@ -305,6 +317,7 @@ class _Distributed(Callback):
     def after_create(self): self.stack.enter_context(distributed(self.learn, self.facts))
     def after_fit(self): self.stack.close()
 
+# %% ../nbs/29_distributed.ipynb #ca531622
 def train_distributed(
     dls:DataLoaders,           # The same in every process; `batch_size` is per process
     model:str|BrainMT='tiny',  # A preset's name, for fresh weights drawn from `cfg.seed`; or a model
