@@ -62,8 +62,9 @@ def world(
                          'Leave --cpu out and use --multi_gpu, also without a GPU; or use torchrun.')
     return World()
 
+# %% ../nbs/29_distributed.ipynb #2c740ba5
 def _tasks_here(env):
-    "Tasks on this node, from SLURM's '2(x3),1': two on each of three nodes, one on the fourth."
+    "Tasks on this node, from SLURM's '2(x3),1'."
     spelt = env.get('SLURM_STEP_TASKS_PER_NODE') or env.get('SLURM_TASKS_PER_NODE') or '1'
     counts = [int(n) for n, times in re.findall(r'(\d+)(?:\(x(\d+)\))?', spelt) for _ in range(int(times or 1))]
     return counts[int(env.get('SLURM_NODEID') or 0)]
@@ -157,6 +158,11 @@ def launch(
         return [torch.load(f'{folder}/{rank}.pt', weights_only=True) for rank in range(n_processes)]
 
 # %% ../nbs/29_distributed.ipynb #b0db5708
+def _real(seen, size, n, rows):
+    "How many of the rows·size gathered rows are real, when each of `size` processes has seen `seen` items of its share of n."
+    return rows*size - max(0, seen*size - n)
+
+# %% ../nbs/29_distributed.ipynb #f8eb227b
 class RankLoader(ShardedLoader):
     "Process `rank`'s share: every `world_size`-th item, so that a step of all processes is one batch of a single process with `world_size` times the batch size."
     def _broadcast(self, t, rank):
@@ -182,10 +188,6 @@ class RankLoader(ShardedLoader):
             dist.all_gather(parts, x)
             x = torch.stack(parts, 1).flatten(0, 1)[:_real(self.i, self.world_size, self.n, len(x))] if x.ndim else torch.stack(parts).mean()
         return x.cpu() if cpu else x
-
-def _real(seen, size, n, rows):
-    "How many of `rows`·`size` gathered rows are real, when each process has seen `seen` of its share of `n`."
-    return rows*size - max(0, seen*size - n)
 
 # %% ../nbs/29_distributed.ipynb #c626b224
 class OverAll(Metric):
