@@ -45,6 +45,7 @@ def rounds(folder, frames, batch_size, n_rounds, changes):
     import torch, torch.distributed as dist
     from brainmt.distributed import distributed, world
     torch.set_num_threads(1)
+    os.setsid()   # Linux shares cores among sessions first: on a busy machine each process gets its own part, as it would on a machine of its own
     alone, shared = [learner_of(folder, frames, batch_size, changes) for _ in range(2)]
     found = []
     def by_itself():
@@ -64,9 +65,9 @@ def rounds(folder, frames, batch_size, n_rounds, changes):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--rounds', type=int, default=6)
-    parser.add_argument('--subjects', type=int, default=66, help='64 to train on, 2 to validate')
+    parser.add_argument('--subjects', type=int, default=130, help='128 to train on, 2 to validate')
     parser.add_argument('--frames', type=int, default=48)
-    parser.add_argument('--batch-size', type=int, default=4, help='per process')
+    parser.add_argument('--batch-size', type=int, default=16, help='per process')
     parser.add_argument('--width', type=int, default=None, help="d_model, where not the tiny preset's")
     args = parser.parse_args()
     os.environ['OMP_NUM_THREADS'] = '1'

@@ -42,7 +42,7 @@ class World:
     local_rank: int = 0        # on this machine: also the number of its GPU
     size: int = 1              # processes in all
     local_size: int = 1        # processes on this machine
-    started_by: str = 'python' # or torchrun (accelerate and `launch` speak like it), srun
+    started_by: str = 'python' # or torchrun (accelerate and `launch` speak like it), srun, mpirun
     @property
     def main(self)->bool: return self.rank == 0   # the one that writes files
 
@@ -57,6 +57,7 @@ def world(
         return World(number('RANK', 0), number('LOCAL_RANK', 0), number('WORLD_SIZE', 1), number('LOCAL_WORLD_SIZE', 1), 'torchrun')
     tasks = number('SLURM_STEP_NUM_TASKS', number('SLURM_NTASKS', 1)) if 'SLURM_STEP_ID' in env else 1   # outside a step srun has started nothing
     if tasks > 1: return World(number('SLURM_PROCID', 0), number('SLURM_LOCALID', 0), tasks, _tasks_here(env), 'srun')
+    if number('OMPI_COMM_WORLD_SIZE', 1) > 1: return World(*(number(f'OMPI_COMM_WORLD_{n}', 0) for n in ('RANK', 'LOCAL_RANK', 'SIZE', 'LOCAL_SIZE')), 'mpirun')
     if 'ACCELERATE_USE_CPU' in env and 'MASTER_ADDR' in env:
         raise InputError('accelerate launch was asked for several processes and has started this one only: that is what its --cpu does. '
                          'Leave --cpu out and use --multi_gpu, also without a GPU; or use torchrun.')
@@ -315,8 +316,12 @@ def distributed(
 class _Distributed(Callback):
     "Enters `distributed` when its learner is made, leaves it after `fit`."
     order = 1001
-    def __init__(self, facts): self.facts, self.stack = facts, ExitStack()
-    def after_create(self): self.stack.enter_context(distributed(self.learn, self.facts))
+    def __init__(self, facts): self.facts, self.stack, self.refused = facts, ExitStack(), None
+    def after_create(self):
+        try: self.stack.enter_context(distributed(self.learn, self.facts))
+        except InputError as e:
+            self.refused = str(e)   # fastai adds to the message on the way out
+            raise
     def after_fit(self): self.stack.close()
 
 # %% ../nbs/29_distributed.ipynb #ca531622
@@ -334,4 +339,6 @@ def train_distributed(
     "`train`, in one process or in all that torchrun, accelerate launch, srun or `launch` started. Raises `InputError` when they do not fit together."
     w = expect_world(n_processes) if n_processes else world()
     _check_gpus(dls.device, w, torch.cuda.device_count())
-    return fit(dls, model, cfg, folder, [*cbs, *(main_cbs if w.main else ()), _Distributed(asdict(cfg or TrainConfig()))], **overrides)
+    share = _Distributed(asdict(cfg or TrainConfig()))
+    try: return fit(dls, model, cfg, folder, [*cbs, *(main_cbs if w.main else ()), share], **overrides)
+    except InputError as e: raise InputError(share.refused or str(e)) from e
