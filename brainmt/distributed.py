@@ -29,7 +29,7 @@ from fastai.torch_core import apply, distrib_barrier
 from fastcore.foundation import L
 
 from .core import InputError, seed_everything
-from .data import ShardedLoader, WindowDataset, WindowLoader
+from .data import WindowDataset, WindowLoader
 from .model import BrainMT
 from .split import stable_fraction
 from .train import BestCheckpoint, TrainConfig, train
@@ -164,8 +164,9 @@ def _real(seen, size, n, rows):
     return rows*size - max(0, seen*size - n)
 
 # %% ../nbs/29_distributed.ipynb #f8eb227b
-class RankLoader(ShardedLoader):
+class RankLoader(DistributedDL):
     "Process `rank`'s share: every `world_size`-th item, so that a step of all processes is one batch of a single process with `world_size` times the batch size."
+    skip = 0
     def _broadcast(self, t, rank):
         if isinstance(self.dl, WindowLoader): return t         # an order that all know
         box = [t]; dist.broadcast_object_list(box, rank)       # any other loader: process 0's, also without a GPU
@@ -176,7 +177,12 @@ class RankLoader(ShardedLoader):
         if self.drop_last: order = order[:len(order) - rest]
         self.n = len(order)                                    # real ones; what follows is repeated
         if rest and not self.drop_last: order += [order[i % self.n] for i in range(self.world_size - rest)]
-        return order[self.rank::self.world_size]
+        return order[self.rank::self.world_size][self.skip*self.bs:]
+    def set_epoch(self, epoch:int, skip:int=0):
+        "Continue as if `epoch` complete passes had been made, and `skip` batches of the next; for resuming."
+        self.dl.set_epoch(epoch); self.skip = skip             # batches of this process
+    def after_iter(self): super().after_iter(); self.skip = 0
+    def new(self, *args, **kwargs): return type(self)(self.dl.new(*args, **kwargs), self.rank, self.world_size)
     def __len__(self):
         if self.drop_last: return self.dl.n//self.world_size//self.bs
         return -(-self.dl.n//(self.world_size*self.bs))
