@@ -13,16 +13,15 @@ __all__ = ['COMMANDS', 'preprocess', 'plan', 'train', 'sweep', 'predict', 'evalu
 #     brainmt-train task=classification dataset.img_path=store dataset.target_path=participants.tsv dataset.target_col=sex
 #     torchrun --nproc_per_node=4 -m brainmt train dataset=ukb …        # the same command in four processes
 
-import errno, itertools, json, os, platform, socket, subprocess, sys, time
+import errno, itertools, json, os, sys
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import asdict, fields, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
 
-import brainmt
 from .core import InputError, existing_path, whole_file
 from .config import Dataset, Doctor, Evaluate, Predict, Preprocess, Train, check, compose, flat, help_text, model_config, nearest, train_config
+from .logbook import callback, commit, curves, history_in, log_in, open_boards, own_folder, progress_bar, save_json, save_settings, stopped_run, versions, watched
 
 # %% ../nbs/37_cli.ipynb #772ad927
 _FLAGS = {'-h': 'help', '--help': 'help', '-m': 'multirun', '--multirun': 'multirun', '--info': 'info', '--fit': 'fit',
@@ -41,7 +40,11 @@ def _parted(words):
     return flags, rest
 
 # %% ../nbs/37_cli.ipynb #4c78c4f3
-def _rank()->int: return int(os.environ.get('RANK', 0))   # as torchrun and accelerate number the processes
+def _rank()->int:
+    "Which process this is, without waking PyTorch: as torchrun and accelerate, MPI or SLURM number them."
+    names = ('RANK', 'OMPI_COMM_WORLD_RANK', *(['SLURM_PROCID'] if 'SLURM_STEP_ID' in os.environ else []))
+    return next((int(os.environ[name]) for name in names if name in os.environ), 0)
+
 
 def _run(name, argv=None):
     "Read the settings of command `name`, do its work, give the exit status."
@@ -52,7 +55,7 @@ def _run(name, argv=None):
         except OSError as e:
             if e.errno != errno.ENOSPC: raise
             return _refuse(name, f'no space left on the disk while writing {e.filename or "a file"}. Nothing half-written was kept; make room and run it again.')
-        except KeyboardInterrupt: return _refuse(name, 'stopped by you. Nothing half-written was kept.', 130)
+        except KeyboardInterrupt as e: return _refuse(name, str(e) or 'stopped by you. Nothing half-written was kept.', 130)   # training says where it can go on
 
 # %% ../nbs/37_cli.ipynb #6c83b356
 def _refuse(name, sentence, status=2):
@@ -102,7 +105,7 @@ def preprocess(
     s = settings
     _needed(s, 'load_root', 'save_root')
     choices = {f.name: getattr(s, f.name) for f in fields(PreprocessConfig)}
-    manifest = preprocess_cohort(s.load_root, s.save_root, PreprocessConfig(**choices), s.n_jobs, progress=_bars(), shard=s.shard, backend=s.backend, scheduler=s.scheduler)
+    manifest = preprocess_cohort(s.load_root, s.save_root, PreprocessConfig(**choices), s.n_jobs, progress=watched(), shard=s.shard, backend=s.backend, scheduler=s.scheduler)
     counts = manifest.status.value_counts()
     print(', '.join(f'{n} {status}' for status, n in counts.items()) + f'. Manifest: {s.save_root}/manifest{"*" if s.shard else ""}.csv')
     if s.report:
@@ -111,155 +114,6 @@ def preprocess(
     failed = manifest[manifest.status == 'failed']
     if len(failed): raise InputError(f'{len(failed)} of {len(manifest)} runs could not be used{"; the others are stored" if len(failed) < len(manifest) else ""}. First: {failed.reason.iloc[0]}')
     return manifest
-
-# %% ../nbs/37_cli.ipynb #fbcfdd41
-def _bars()->bool: return sys.stderr.isatty() or type(sys.stderr).__module__.startswith('ipykernel')   # someone is looking
-
-# %% ../nbs/37_cli.ipynb #fda97a60
-@contextmanager
-def _own_folder(path):
-    "A new folder for a run, marked as in use as long as the block lasts. Raises `InputError` when it holds something."
-    path = Path(path); mark = path/'running.json'
-    if mark.exists(): raise InputError(_in_use(mark))
-    if path.is_file() or path.is_dir() and any(path.iterdir()):
-        raise InputError(f'{path}: exists already and is not empty. Choose another folder (checkpoint.dir=…), or remove this one first; nothing in it was touched.')
-    path.mkdir(parents=True, exist_ok=True)
-    try: handle = os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-    except FileExistsError: raise InputError(_in_use(mark)) from None
-    with os.fdopen(handle, 'w') as f: json.dump(dict(host=socket.gethostname(), process=os.getpid(), since=time.strftime('%Y-%m-%d %H:%M:%S')), f)
-    try: yield path
-    finally:
-        mark.unlink(missing_ok=True)
-        if not any(path.iterdir()): path.rmdir()   # refused before anything was written
-
-# %% ../nbs/37_cli.ipynb #5c131f56
-def _in_use(mark):
-    "Who holds a folder, as a sentence."
-    try: who = json.loads(mark.read_text())
-    except (OSError, ValueError): who = {}
-    alive = who.get('host') != socket.gethostname() or _alive(who.get('process'))
-    if alive: return f'{mark.parent}: in use by process {who.get("process", "?")} on {who.get("host", "?")} since {who.get("since", "just now")}. Choose another folder (checkpoint.dir=…), or wait.'
-    return f'{mark.parent}: holds what a stopped run left behind (process {who.get("process")}, since {who.get("since")}). Remove it, or choose another folder (checkpoint.dir=…); nothing in it was touched.'
-
-# %% ../nbs/37_cli.ipynb #236b17b4
-def _alive(process)->bool:
-    try: os.kill(int(process), 0)
-    except (OSError, TypeError, ValueError): return False
-    return True
-
-# %% ../nbs/37_cli.ipynb #e29581e5
-_PACKAGES = ('brainmt', 'torch', 'fastai', 'numpy', 'scipy', 'scikit-learn', 'nibabel', 'nilearn', 'captum', 'numba', 'accelerate', 'hydra-core')
-
-def _versions():
-    "Versions of Python and of the packages that make the numbers; absent ones are left out."
-    found = {'python': platform.python_version()}
-    for name in _PACKAGES:
-        try: found[name] = version(name)
-        except PackageNotFoundError: pass
-    return found
-
-# %% ../nbs/37_cli.ipynb #9d741bae
-def _commit():
-    "The commit of the working copy that brainmt runs from, with '-dirty' for changes since; None for an installed one."
-    try: return subprocess.run(['git', '-C', brainmt.__path__[0], 'describe', '--always', '--dirty'], capture_output=True, text=True, timeout=10).stdout.strip() or None
-    except (OSError, subprocess.SubprocessError): return None
-
-# %% ../nbs/37_cli.ipynb #a1366f05
-def _save_json(path, data):
-    with whole_file(path) as tmp: tmp.write_text(json.dumps(data, indent=1, default=float), encoding='utf-8')
-
-def _save_settings(folder, settings):
-    from omegaconf import OmegaConf
-    with whole_file(Path(folder)/'config.yaml') as tmp: tmp.write_text(OmegaConf.to_yaml(OmegaConf.structured(settings), resolve=True), encoding='utf-8')
-
-# %% ../nbs/37_cli.ipynb #f88b9c49
-def _callback(**events): # event → function of the learner
-    "A fastai callback from plain functions."
-    from fastai.learner import Callback
-    def later(fn): return lambda cb: fn(cb.learn)
-    cb = Callback(**{name: later(fn) for name, fn in events.items()})
-    cb.order = 70
-    return cb
-
-# %% ../nbs/37_cli.ipynb #e16771f0
-def _row(learn):
-    "The numbers of the epoch that just ended: train_loss, valid_loss, metrics."
-    names = [n for n in learn.recorder.metric_names if n not in ('epoch', 'time')]
-    return dict(zip(names, learn.recorder.values[-1]))
-
-def _text(row): return ', '.join(f'{k} {v:.3f}' for k, v in row.items())
-
-# %% ../nbs/37_cli.ipynb #c2c29e33
-def _bar(epochs, n_batches, what=None):
-    "One progress bar with the time left over all steps, or a line at every tenth of the epochs; `what=None` says nothing."
-    from tqdm.auto import tqdm
-    meter, each = [], max(1, epochs//10)
-    def quieten(learn):
-        from fastai.callback.progress import ProgressCallback
-        learn.remove_cbs([c for c in learn.cbs if isinstance(c, ProgressCallback)])   # fastai's own bar, one an epoch, and its table
-    def begin(learn):
-        learn.logger = lambda values: None
-        meter.append(tqdm(total=epochs*n_batches, desc=f'      {what}', unit='step', disable=what is None or not _bars(), leave=False))
-    def step(learn): learn.training and meter[-1].update()
-    def note(learn):
-        if not meter[-1].disable: meter[-1].set_postfix_str(_text(_row(learn)))
-        elif what and (learn.epoch == 0 or learn.epoch % each == each - 1): print(f'      {what}, epoch {learn.epoch + 1} of {epochs}: {_text(_row(learn))}', flush=True)
-    return _callback(after_create=quieten, before_fit=begin, after_batch=step, after_epoch=note, after_fit=lambda learn: meter[-1].close())
-
-# %% ../nbs/37_cli.ipynb #40ced962
-def _history_in(file):
-    "A callback that writes a row an epoch."
-    import pandas as pd
-    rows = []
-    def note(learn):
-        rows.append(dict(epoch=learn.epoch, **_row(learn)))
-        with whole_file(file) as tmp: pd.DataFrame(rows).to_csv(tmp, index=False)
-    return _callback(after_epoch=note)
-
-# %% ../nbs/37_cli.ipynb #3d6d7181
-def _log_in(file, epochs, n_batches, interval):
-    "A callback that writes a line every `interval` steps, and one an epoch."
-    began, total = time.monotonic(), epochs*n_batches
-    def say(text):
-        with open(file, 'a', encoding='utf-8') as f: f.write(f'{time.strftime("%Y-%m-%d %H:%M:%S")}  {text}\n')
-    def step(learn):
-        done = learn.epoch*n_batches + learn.iter + 1
-        if not learn.training or done % interval: return
-        left = int((time.monotonic() - began)*(total - done)/done)
-        say(f'epoch {learn.epoch + 1} of {epochs}, step {done} of {total}: loss {learn.loss.item():.4f}, lr {learn.opt.hypers[-1]["lr"]:.2e}, {left//3600}:{left//60 % 60:02}:{left % 60:02} left')
-    return _callback(after_batch=step, after_epoch=lambda learn: say(f'epoch {learn.epoch + 1} of {epochs} done: {_text(_row(learn))}'))
-
-# %% ../nbs/37_cli.ipynb #2afe340b
-def _boards(log):
-    "Functions (folder, settings) → (add(step, numbers), close()) of the boards that are wanted. Raises `InputError` for one that is not installed."
-    def missing(key, package): return InputError(f'{key}=true: {package} is not installed (pip install {package}). Leave the key out: history.csv has the same numbers.')
-    wanted = []
-    if log.tensorboard:
-        try: from torch.utils.tensorboard import SummaryWriter
-        except ImportError: raise missing('logging.tensorboard', 'tensorboard') from None
-        def tensorboard(folder, settings):
-            writer = SummaryWriter(folder/'tensorboard')
-            return lambda step, row: [writer.add_scalar(k, v, step) for k, v in row.items()], writer.close
-        wanted.append(tensorboard)
-    if log.use_wandb:
-        try: import wandb
-        except ImportError: raise missing('logging.use_wandb', 'wandb') from None
-        def board(folder, settings):
-            run = wandb.init(project=log.project_name, dir=str(folder), config=flat(settings))
-            return lambda step, row: run.log(row, step=step), run.finish
-        wanted.append(board)
-    return wanted
-
-# %% ../nbs/37_cli.ipynb #a872839c
-def _curves(boards, folder, settings):
-    "A callback that sends the loss every `log_interval` steps, and the epoch's numbers, to the boards."
-    open_, interval = [], settings.logging.log_interval
-    def send(step, row):
-        for add, _ in open_: add(step, row)
-    def step(learn):
-        if learn.training and learn.train_iter % interval == 0: send(learn.train_iter, dict(loss=learn.loss.item(), lr=learn.opt.hypers[-1]['lr']))
-    return _callback(before_fit=lambda learn: open_.extend(b(folder, settings) for b in boards), after_batch=step,
-                     after_epoch=lambda learn: send(learn.train_iter, _row(learn)), after_fit=lambda learn: [close() for _, close in open_])
 
 # %% ../nbs/37_cli.ipynb #6f23471c
 _KINDS = dict(regression='continuous', classification='binary', multiclass='multiclass', connectivity='continuous')   # task → kind of column
@@ -302,11 +156,11 @@ def _synthetic(settings, folder)->Dataset:
     about = home/'bids/dataset_description.json'
     if not about.exists():
         print(f'making {cfg.n_subjects} synthetic scans in {home}/ (effect: {cfg.effect})', flush=True)
-        write_cohort(home/'bids', cfg, progress=lambda it: tqdm(it, desc='      scans', disable=not _bars(), leave=False))
+        write_cohort(home/'bids', cfg, progress=lambda it: tqdm(it, desc='      scans', disable=not watched(), leave=False))
     found = json.loads(about.read_text())['GeneratedBy'][0]['Parameters']
     other = [f'{k} {found[k]!r} instead of {v!r}' for k, v in json.loads(json.dumps(asdict(cfg))).items() if found[k] != v]
     if other: raise InputError(f'{home}: holds another synthetic cohort ({"; ".join(other)}). Choose another dataset.img_path.')
-    preprocess_cohort(home/'bids', home/'store', n_jobs=2, progress=_bars())
+    preprocess_cohort(home/'bids', home/'store', n_jobs=2, progress=watched())
     column = dict(classification='label', regression='score', multiclass='level', connectivity='fc_*')[task]
     return replace(d, img_path=str(home/'store'), target_path=str(_synthetic_table(home, task)), target_col=d.target_col or column)
 
@@ -366,7 +220,6 @@ def plan(
     split = make_split(table.index, seed=r.seed, groups=groups, stratify=table[table.columns[0]] if task in ('classification', 'multiclass') else None)
     frames = d.num_frames_slice or settings.model.num_frames
     dls = make_dls(runs, table, split, frames, r.batch_size, seed=r.seed, num_workers=r.num_workers, short=d.short, device=device)
-    dls.task = _LEARNER_TASK.get(task, task)
     config = model_config(settings, volume=tuple(dls.mask.shape), num_frames=frames, num_outputs=len(dls.targets))
     _agree(config, dls)
     begin = _begin_from(settings.inference.checkpoint_path, config) if settings.inference.checkpoint_path else None
@@ -377,9 +230,6 @@ def _agree(config, dls):
     "Raises `InputError` where the configuration insists on another shape than the data have."
     if config.volume != tuple(dls.mask.shape): raise InputError(f'model.img_size={list(config.volume)}: the scans have {list(dls.mask.shape)} voxels. Leave it out, or preprocess to that grid.')
     if config.num_outputs != len(dls.targets): raise InputError(f'model.num_classes={config.num_outputs}: the task needs {len(dls.targets)}. Leave it out.')
-
-# %% ../nbs/37_cli.ipynb #45b70147
-_LEARNER_TASK = dict(multiclass='classification', connectivity='regression')   # by which of the learner's losses
 
 # %% ../nbs/37_cli.ipynb #0f2c8792
 _FREE = ('drop_path', 'dropout', 'recompute', 'frames_per_chunk', 'start', 'background')   # no weight depends on them
@@ -401,10 +251,13 @@ def _model_folder(path):
 
 # %% ../nbs/37_cli.ipynb #8f1ecbf9
 def _fit(plan, folder, cbs):
-    "Train as planned; the best epoch's model is saved in `folder`. Returns the learner."
-    from brainmt.train import train as fit
-    if plan.begin: return fit(plan.dls, plan.begin, plan.cfg, folder, cbs=cbs)
-    return fit(plan.dls, plan.settings.model.preset, plan.cfg, folder, cbs=cbs, **{f.name: getattr(plan.config, f.name) for f in fields(plan.config)})
+    "Train as planned, or go on with it; the best epoch's model is in `folder/model`. Returns the learner."
+    from functools import partial
+    from brainmt.distributed import train_distributed
+    from brainmt.resume import train_resumable
+    shape = {} if plan.begin else {f.name: getattr(plan.config, f.name) for f in fields(plan.config)}
+    fit = partial(train_resumable, every=plan.settings.checkpoint.every, task=plan.settings.task.name)
+    return train_distributed(plan.dls, plan.begin or plan.settings.model.preset, plan.cfg, folder, main_cbs=cbs, fit=fit, **shape)
 
 # %% ../nbs/37_cli.ipynb #04d21969
 def _many_metrics(found, table, task):
@@ -429,7 +282,7 @@ def _judge(out, model, runs, table, task, name='', windows=3):
     "Predict and score held-out runs: (predictions, which are also written; metrics)."
     from brainmt.evaluate import evaluate, predict, write_predictions
     many = task in ('multiclass', 'connectivity')
-    found = predict(model, runs, windows=windows, batch_size=16, task=_LEARNER_TASK.get(task, task))
+    found = predict(model, runs, windows=windows, batch_size=16, task=task)
     metrics = _many_metrics(found, table, task) if many else None
     if table.shape[1] == 1: found.insert(0, 'target', table[table.columns[0]].loc[found.index])
     metrics = metrics or evaluate(found, table, task)
@@ -445,9 +298,12 @@ def _metrics_text(metrics, n):
 @contextmanager
 def _together(backend):
     "Joins the processes that torchrun started; gives share(value): the first process's value, for all."
-    if int(os.environ.get('WORLD_SIZE', 1)) == 1: yield lambda value: value; return
     import torch, torch.distributed as dist
-    if torch.cuda.is_available(): torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', 0)))
+    from brainmt.distributed import announce, world
+    w = world()
+    if w.size == 1: yield lambda value: value; return
+    announce(w, os.environ)   # also to PyTorch, where srun or mpirun started us
+    if torch.cuda.is_available(): torch.cuda.set_device(w.local_rank % torch.cuda.device_count())
     dist.init_process_group(backend or ('nccl' if torch.cuda.is_available() else 'gloo'))
     def share(value):
         box = [value]
@@ -461,22 +317,24 @@ def train(
     settings:Train,
 )->Path: # The run's folder
     "Trains on a store and a table, keeps the best epoch, and judges it on the held-out subjects."
-    boards, first = _boards(settings.logging), not _rank()
+    boards, first = open_boards(settings.logging), not _rank()
     place = settings.checkpoint.dir or settings.hydra.run.dir
-    with _together(settings.distributed.backend) as share, _own_folder(place) if first else nullcontext() as out:
+    with _together(settings.distributed.backend) as share, own_folder(place) if first else nullcontext() as out:
         out = share(out)
         p = _begin(plan(settings, out), out) if first else None
         share(True)                           # the others wait here: a cohort that is made is made once
         p = p or plan(settings, out)
-        learn = _fit(p, out/'model', _followers(p, out, boards) if first else [])
+        learn = _fit(p, out, _followers(p, out, boards) if first else [])
         if first: _finish(p, out, learn.model)
     return out
 
 # %% ../nbs/37_cli.ipynb #17374db2
 def _begin(p, out):
     "Write down what is planned."
-    _save_settings(out, p.settings); p.split.save(out/'split.json')
-    _save_json(out/'versions.json', dict(command=sys.argv, commit=_commit(), versions=_versions()))
+    if stopped_run(out): print(f'{out}/ holds the state of a run; going on with it.', flush=True)   # its state refuses other settings
+    else:
+        save_settings(out, p.settings); p.split.save(out/'split.json')
+        save_json(out/'versions.json', dict(command=sys.argv, commit=commit(), versions=versions()))
     print(f'{p.split}. Everything goes to {out}/', flush=True)
     return p
 
@@ -485,7 +343,7 @@ def _finish(p, out, model):
     "Judge the held-out subjects, and write down how good it is."
     task = p.settings.task.name
     found, metrics = _judge(out, model, {s: p.runs[p.both[s]] for s in p.split.test}, p.table, task)
-    _save_json(out/'metrics.json', metrics)
+    save_json(out/'metrics.json', metrics)
     if task in ('regression', 'classification'): _report(out, p, found, metrics)
     print(_metrics_text(metrics, len(found)))
     print(f'Everything is in {out}/')
@@ -494,9 +352,9 @@ def _finish(p, out, model):
 def _followers(p, out, boards):
     "The callbacks of a run."
     epochs, n, s = p.cfg.epochs, len(p.dls.train), p.settings
-    cbs = [_bar(epochs, n, 'training'), _history_in(out/'history.csv'), _log_in(out/'train.log', epochs, n, s.logging.log_interval)]
-    if boards: cbs.append(_curves(boards, out, s))
-    if not s.checkpoint.save_best_only: cbs.append(_callback(after_epoch=lambda learn: learn.model.save_pretrained(out/'last')))
+    cbs = [progress_bar(epochs, n, 'training'), history_in(out/'history.csv'), log_in(out/'train.log', epochs, n, s.logging.log_interval)]
+    if boards: cbs.append(curves(boards, out, s))
+    if not s.checkpoint.save_best_only: cbs.append(callback(after_epoch=lambda learn: learn.model.save_pretrained(out/'last')))
     return cbs
 
 # %% ../nbs/37_cli.ipynb #d17dc0ff
@@ -505,7 +363,7 @@ def _report(out, p, found, metrics):
     import pandas as pd
     from brainmt.report import write_report
     s, d = p.settings, p.settings.dataset
-    write_report(out, dict(title=f'{d.ds_name}: {d.target_col}', task=s.task.name, seed=s.run.seed, config={k: str(v) for k, v in flat(s).items()}, versions=_versions(), predictions=found.reset_index(), metrics=metrics,
+    write_report(out, dict(title=f'{d.ds_name}: {d.target_col}', task=s.task.name, seed=s.run.seed, config={k: str(v) for k, v in flat(s).items()}, versions=versions(), predictions=found.reset_index(), metrics=metrics,
                            history=pd.read_csv(out/'history.csv'), split=dict(train=p.split.train, valid=p.split.valid, test=p.split.test, hash=p.split.hash, mode=p.split.mode)))
 
 # %% ../nbs/37_cli.ipynb #84881399
@@ -529,7 +387,7 @@ def sweep(
     every = [compose(job, **where) for job in jobs]
     home, rows = Path(every[0].checkpoint.dir or every[0].hydra.sweep.dir), []
     varies = [i for i, column in enumerate(zip(*jobs)) if len(set(column)) > 1]
-    with _own_folder(home):
+    with own_folder(home, marks=('summary.csv', '0')):
         for k, (job, settings) in enumerate(zip(jobs, every)):
             rows.append(dict(run=k, **dict(job[i].split('=', 1) for i in varies)))
             print(f'[{k + 1}/{len(jobs)}] {" ".join(job[i] for i in varies)}', flush=True)
@@ -588,7 +446,7 @@ def evaluate(
     metrics = score(found, found[['target']], s.task)
     print(_metrics_text(metrics, len(found)))
     if s.out:
-        _save_json(Path(s.out)/'metrics.json', metrics)
+        save_json(Path(s.out)/'metrics.json', metrics)
         print(write_report(s.out, dict(title='Evaluation', task=s.task, metrics=metrics, predictions=found)))
     return metrics
 

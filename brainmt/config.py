@@ -85,7 +85,8 @@ class Logging:
 @dataclass
 class Checkpoint:
     "Where the run's results lie."
-    dir: str | None = _key(None, 'the run\'s folder, which must be new; null: hydra.run.dir')
+    dir: str | None = _key(None, 'the run\'s folder, new or of the same run, which then goes on; null: hydra.run.dir')
+    every: float = _key(300., 'seconds between two savings of the whole state, from which a run that was stopped goes on; the end of an epoch is always saved')
     save_best_only: bool = _key(True, 'false: the last epoch\'s model too, in last/')
 
 # %% ../nbs/36_config.ipynb #6194121f

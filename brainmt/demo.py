@@ -17,7 +17,8 @@ from pathlib import Path
 
 from .core import InputError, whole_file, whole_folder
 from .config import Demo
-from .cli import COMMANDS, _bar, _bars, _history_in, _judge, _run, _save_json, _save_settings, _versions
+from .logbook import history_in, progress_bar, save_json, save_settings, versions, watched
+from .cli import COMMANDS, _judge, _run
 
 # %% ../nbs/38_demo.ipynb #ae1523ea
 class _Stages:
@@ -42,7 +43,7 @@ def _demo_cohort(s, out, stage):
     from brainmt.synth import SynthConfig, write_cohort
     from tqdm import tqdm
     cfg = SynthConfig(effect=s.effect, task=s.task, n_subjects=s.n_subjects, seed=s.seed)
-    quiet = not _bars()
+    quiet = not watched()
     with stage(f'writing {cfg.n_subjects} synthetic scans as NIfTI (effect: {cfg.effect})'):
         write_cohort(out/'bids', cfg, progress=lambda it: tqdm(it, desc='      scans', disable=quiet, leave=False))
     with stage('preprocessing: brain mask, z-score of each voxel over time, half precision, time first'):
@@ -66,7 +67,7 @@ def _demo_fit(out, column, split, s, name, bar):
     cfg = replace(TINY_RECIPE, epochs=s.epochs, seed=s.seed)
     table = read_table(out/'bids/participants.tsv', column)
     dls = make_dls(out/'store', table, split, 48, cfg.batch_size, seed=s.seed, valid_windows=1)
-    fit(dls, 'tiny', cfg, out/f'model{name}', cbs=[_bar(cfg.epochs, len(dls.train), bar), _history_in(out/f'history{name}.csv')])
+    fit(dls, 'tiny', cfg, out/f'model{name}', cbs=[progress_bar(cfg.epochs, len(dls.train), bar), history_in(out/f'history{name}.csv')])
 
 # %% ../nbs/38_demo.ipynb #d5755d02
 def _demo_train(s, out, column, split):
@@ -104,12 +105,12 @@ def demo(
     from brainmt.model import BrainMT
     s, began = settings, time.perf_counter()
     stage = _Stages(6 if s.explain_subjects else 5)
-    print(f'brainmt {_versions().get("brainmt", "")}: {s.task} of a planted {s.effect}, seed {s.seed}. Everything goes to {s.out}/')
+    print(f'brainmt {versions().get("brainmt", "")}: {s.task} of a planted {s.effect}, seed {s.seed}. Everything goes to {s.out}/')
     with whole_folder(s.out) as out:
         runs, tables, split, column = _demo_cohort(s, out, stage)
-        _save_settings(out, s); split.save(out/'splits.json')
+        save_settings(out, s); split.save(out/'splits.json')
         with stage(f'training on {len(split.train)} subjects' + (', and once more on shuffled labels' if s.null else '')): _demo_train(s, out, column, split)
-        results = dict(title=f'BrainMT demonstration: a planted {s.effect}', task=s.task, effect=s.effect, seed=s.seed, config=asdict(s), versions=_versions())
+        results = dict(title=f'BrainMT demonstration: a planted {s.effect}', task=s.task, effect=s.effect, seed=s.seed, config=asdict(s), versions=versions())
         test = {i: runs[i] for i in split.test}
         with stage(f'judging on {len(test)} held-out subjects'):
             model = BrainMT.from_pretrained(out/'model')
@@ -136,7 +137,7 @@ def _demo_report(out, s, results, runs, split, stage):
     results['timings'] = stage.seconds
     keep = {k: results.get(k) for k in ('metrics', 'null_metrics')}
     if 'attribution' in results: keep['attribution'] = {k: results['attribution'][k] for k in ('auroc', 'completeness')}
-    _save_json(out/'metrics.json', keep)
+    save_json(out/'metrics.json', keep)
     write_report(out, results)
 
 # %% ../nbs/38_demo.ipynb #227e9263
