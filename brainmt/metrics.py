@@ -83,6 +83,7 @@ def auroc(y, p, w=None):
         wins = _dot(pos, rankdata(p, axis=-1)) - n_pos * (n_pos + 1) / 2
     with np.errstate(invalid='ignore', divide='ignore'): return np.divide(wins, n_pos * n_neg)
 
+# %% ../nbs/29b_metrics.ipynb #3f6b7452
 def _wins(pos, p, w):
     "For each row of counts: the pairs won (a tie is half a win), positives, negatives; all (k,)."
     order = np.argsort(p); first = np.flatnonzero(np.diff(p[order], prepend=-np.inf))   # where a new score begins
@@ -184,6 +185,7 @@ def output_r(y, p, w=None, order=None):
     size = np.sqrt(np.maximum(aa - ma**2, 0) * np.maximum(bb - mb**2, 0))
     return np.divide(ab - ma * mb, size, out=np.zeros_like(size), where=size > 1e-12 / len(a)).mean(-1)
 
+# %% ../nbs/29b_metrics.ipynb #09cb254a
 def mse_outputs(y, p, w=None, order=None):
     "Mean squared error over subjects and outputs; y, p (n, K)."
     y, p = np.asarray(y, dtype=float), np.asarray(p, dtype=float)
@@ -216,6 +218,7 @@ def checked(y:np.ndarray, p:np.ndarray, task:str)->tuple[np.ndarray, np.ndarray]
     if task in ('classification', 'multiclass'): _check_labels(y, 2 if task == 'classification' else p.shape[1])
     return y, p
 
+# %% ../nbs/29b_metrics.ipynb #8a1a1c25
 def _check_labels(y, k):
     "Labels are among 0 … k−1 and not all the same."
     found, known = np.unique(y), set(range(k))
@@ -232,6 +235,7 @@ def task_metrics(
     y, p = checked(y, p, check_task(task))
     return {name: float(fn(y, p)) for name, fn in TASKS[task].items()} | (dict(pearson_p=float(pearson_p(y, p))) if task == 'regression' else {})
 
+# %% ../nbs/29b_metrics.ipynb #3c8c523d
 def classification_metrics(y, p):
     "AUROC, accuracy, balanced accuracy, precision, recall, F1, Brier score of labels 0/1 and probabilities."
     return task_metrics(y, p, 'classification')
@@ -258,6 +262,7 @@ def bootstrap_ci(
     draws = (rng.integers(0, len(y), (k, len(y))) for k in _parts(n, len(y)))   # (k, n) subjects
     return percentile_interval(np.concatenate([np.atleast_1d(fn(y[i], p[i])) for i in draws]), level)
 
+# %% ../nbs/29b_metrics.ipynb #dd87cb12
 def percentile_interval(
     values:np.ndarray, # A metric in each resample, (n,); where it is NaN the resample is left out
     level:float=.95,   # Share of the resamples inside
@@ -276,6 +281,7 @@ def _count_rows(n_subjects, n, seed, size):
 
 def _size(y): return len(y) if y.ndim == 1 else len(y) + 5 * y.shape[1]   # numbers that a draw needs
 
+# %% ../nbs/29b_metrics.ipynb #c612463b
 def resample(
     y:np.ndarray,   # Targets of a task, see `task_metrics`
     p:np.ndarray,   # Its predictions
@@ -293,6 +299,7 @@ def _orders(n_subjects, n, seed, size):
     rng = np.random.default_rng(seed)
     for k in _parts(n, size): yield rng.permuted(np.broadcast_to(np.arange(n_subjects), (k, n_subjects)), axis=1)
 
+# %% ../nbs/29b_metrics.ipynb #fb7ea793
 def share_at_least(
     values:np.ndarray,          # A metric in each shuffle, (n,)
     observed:float,             # The metric as it came out
@@ -302,6 +309,7 @@ def share_at_least(
     sign = 1 if higher_is_better else -1
     return float((1 + (sign * values >= sign * observed - 1e-12).sum()) / (len(values) + 1))
 
+# %% ../nbs/29b_metrics.ipynb #790194ed
 def permutation_p(
     fn:Callable,              # A metric over the last axis
     y:np.ndarray,             # Targets, (n,)

@@ -88,7 +88,7 @@ def plot_pr(
     null:tuple|None=None,   # The same of the null control, drawn in grey
 )->Figure:
     "Precision–recall curves with the line of guessing."
-    fig, ax = _curves(curves, null, ('recall: of the class, how many found', 'precision: of those called, how many are'))
+    fig, ax = _curves(curves, null, ('recall', 'precision'))
     ax.axhline(share, ls='--', color=_GREY, lw=1, zorder=0); ax.legend(loc='lower left')
     return fig
 
@@ -151,12 +151,13 @@ def plot_intervals(
     rows:Mapping,   # name -> dict(value, low, high)
     chance:float,   # What guessing scores
     label:str,      # Name of the metric
+    others:str=_ORANGE, # Colour of rows that are neither the model nor its null control
 )->Figure:
     "One line per row: the value as a dot, its interval as a bar, and chance as a dashed line."
     fig, ax = _figure(4.4, .7 + .32 * len(rows))
     ax.axvline(chance, ls='--', lw=1, color=_GREY)
     for i, (name, row) in enumerate(rows.items()):
-        color = {'model': _BLUE, 'shuffled labels': _GREY}.get(name, _ORANGE)
+        color = {'model': _BLUE, 'shuffled labels': _GREY}.get(name, others)
         if 'low' in row: ax.plot([row['low'], row['high']], [-i, -i], color=color, lw=5, alpha=.35, solid_capstyle='round')
         ax.plot(row['value'], -i, 'o', color=color)
     ax.set(yticks=[-i for i in range(len(rows))], yticklabels=list(rows), xlabel=f'{label} (dashed: chance)', ylim=(-len(rows) + .4, .6)); ax.grid(axis='y', visible=False)
@@ -170,7 +171,7 @@ def plot_groups(
 )->Figure:
     "One interval per group that can be scored, with its number of subjects."
     shown = rows[rows.value.notna()]
-    return plot_intervals({f'{name} ({row.n})': dict(value=row.value, low=row.low, high=row.high) for name, row in shown.iterrows()}, chance, in_words(rows.attrs.get('metric', 'auroc')))
+    return plot_intervals({f'{name} ({row.n})': dict(value=row.value, low=row.low, high=row.high) for name, row in shown.iterrows()}, chance, in_words(rows.attrs.get('metric', 'auroc')), _BLUE)
 
 # %% ../nbs/32b_plots.ipynb #a2db02d5
 @mpl.rc_context(_STYLE)

@@ -47,6 +47,7 @@ def _against_chance(entry, label, chance):
     if chance is not None and entry.get('high', np.inf) < chance: return 'bad', f'The model is worse than chance: {found}; {guess}. Look for swapped labels.'
     return 'open', f'The model cannot be told from chance: {found}; {guess}.'
 
+# %% ../nbs/33_report.ipynb #22932a6d
 def _against(rival, gain, label):
     "Kind and sentence on a paired difference."
     found = f'{label} differs by {gain["value"]:+.2f} (95 % interval {gain["low"]:+.2f} to {gain["high"]:+.2f}, the same subjects drawn for both)'
@@ -113,6 +114,7 @@ def _rows(facts, prefix=''):
     for k, v in (facts or {}).items(): out += _rows(v, f'{prefix}{k}.') if isinstance(v, Mapping) else [(f'{prefix}{k}', _text(v))]
     return out
 
+# %% ../nbs/33_report.ipynb #16b74364
 def _cells(frame, limit=500): return [[_text(v) for v in row] for row in frame.head(limit).itertuples(index=False)]
 
 def _seconds(s): return f'{s:.1f} s' if s < 60 else f'{int(s // 60)} min {s % 60:.0f} s'
@@ -163,6 +165,7 @@ def _prediction_figures(p, null, task, value):
     if task == 'multiclass': return _multiclass_figures(p, _class_names(p)) if _class_names(p) else {}
     return _class_figures(p, null, value) if 'probability' in p and p.target.nunique() == 2 else {}
 
+# %% ../nbs/33_report.ipynb #d69b3a13
 def _figures(results):
     "name -> Figure, for everything the results allow."
     task, (name, chance) = results.get('task', 'classification'), MAIN[results.get('task', 'classification')]
@@ -188,6 +191,7 @@ def _png(figure, dpi=130):
 
 def _number(v): return f'{v:.3f}' if abs(v) < 100 else f'{v:.4g}'
 
+# %% ../nbs/33_report.ipynb #48b2ad9b
 def _metric_rows(metrics, null):
     "One dict of texts per metric."
     interval = lambda e: f'{_number(e["low"])} to {_number(e["high"])}' if 'low' in e else ''
@@ -213,6 +217,7 @@ def _group_rows(groups):
 def _seed_rows(seeds):
     return [] if seeds is None else [(in_words(name), _number(r['mean']), _number(r['sd']), _number(r.iloc[5:].astype(float).min()), _number(r.iloc[5:].astype(float).max())) for name, r in seeds.iterrows()]
 
+# %% ../nbs/33_report.ipynb #b788360f
 def _calibration_said(p, task):
     "One sentence, or None."
     if task != 'classification' or p is None or 'probability' not in p or 'target' not in p or p.target.nunique() != 2: return None
@@ -252,6 +257,7 @@ def _view(r, images):
         data=_rows(r.get('data')), split=_split_rows(r.get('split')), config=_rows(r.get('config')), versions=_rows(r.get('versions')),
         total=_seconds(sum(timings.values())), timings=[(k, _seconds(v), round(100 * v / (max(timings.values()) or 1), 1)) for k, v in timings.items()])
 
+# %% ../nbs/33_report.ipynb #3168ec0b
 COLUMNS = 16   # of the table of subjects; a connectome has thousands, which predictions.csv holds
 
 def _page(results, images):
@@ -269,6 +275,7 @@ def _plain(value):
     if isinstance(value, numbers.Real): return float(value) if np.isfinite(value) else None
     return value if value is None else str(value)
 
+# %% ../nbs/33_report.ipynb #6cd64f30
 def _numbers(r):
     "What goes into metrics.json."
     kept = {k: r[k] for k in ('title', 'task', 'effect', 'seed', 'metrics', 'null_metrics', 'baselines', 'comparisons', 'groups', 'seeds', 'windows_by_length', 'versions') if r.get(k) is not None}

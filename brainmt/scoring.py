@@ -27,6 +27,7 @@ def _named(predictions, kinds):
         if found := {str(c).removeprefix(kind + '_'): c for c in predictions if str(c).startswith(kind + '_')}: return found
     return {}
 
+# %% ../nbs/29c_scoring.ipynb #0533d864
 def _column(predictions, task, target):
     "The predictions' column for a task with one number a subject."
     kinds = ('probability',) if task == 'classification' else ('value', 'prediction')
@@ -129,6 +130,7 @@ def compare(
     ours, theirs = (resample(y, a, task, n, seed) for a in (p, q))   # the same seed: the same draws
     return {name: _gain(fn(y, p) - fn(y, q), ours[name] - theirs[name], -1 if name in LOWER else 1) for name, fn in TASKS[task].items()}
 
+# %% ../nbs/29c_scoring.ipynb #e0d15291
 def _gain(value, drawn, sign):
     "Positive is better, also for errors."
     drawn = sign * drawn[np.isfinite(drawn)]; low, high = percentile_interval(drawn)
@@ -170,7 +172,7 @@ def _grouped(values, edges):
     numbers = pd.to_numeric(values, errors='coerce')
     if numbers.notna().sum() < values.notna().sum() or (numbers.nunique() <= 10 and edges is None): return values.map(lambda v: f'{v:g}' if isinstance(v, (float, np.floating)) else str(v), na_action='ignore')
     edges = np.unique(numbers.quantile([0, 1/3, 2/3, 1]) if edges is None else edges)
-    return pd.cut(numbers, edges, include_lowest=True).map(lambda i: f'{max(i.left, edges[0]):g} to {i.right:g}', na_action='ignore').astype(object)
+    return pd.cut(numbers, edges, include_lowest=True).map(lambda i: f'{max(i.left, edges[0]):.3g} to {i.right:.3g}', na_action='ignore').astype(object)
 
 # %% ../nbs/29c_scoring.ipynb #065a6985
 def by_group(
@@ -195,6 +197,7 @@ def by_group(
     found.attrs = dict(by=by if isinstance(by, str) else str(by.name or 'group'), metric=name)
     return found
 
+# %% ../nbs/29c_scoring.ipynb #89daff97
 def _natural(text): head = str(text).split(' ')[0]; return (0, float(head), '') if head.replace('.', '', 1).replace('-', '', 1).isdigit() else (1, 0., str(text))
 
 # %% ../nbs/29c_scoring.ipynb #44dfed73
