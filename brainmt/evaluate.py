@@ -44,7 +44,7 @@ _all_ = ['CLASSIFICATION', 'REGRESSION', 'MULTICLASS', 'CONNECTIVITY', 'TASKS', 
          'balanced_accuracy', 'brier', 'auroc', 'mse', 'mae', 'r2', 'pearson_r', 'pearson_p', 'confusion_classes', 'accuracy_classes',
          'balanced_accuracy_classes', 'f1_macro', 'auroc_rest', 'subject_r', 'output_r', 'mse_outputs', 'check_task', 'checked', 'task_metrics',
          'classification_metrics', 'regression_metrics', 'bootstrap_ci', 'percentile_interval', 'resample', 'share_at_least', 'permutation_p',
-         'shuffle', 'FEW', 'evaluate', 'text_report', 'per_output', 'compare', 'calibration', 'calibration_error', 'by_group', 'over_seeds']   # handed on: whoever predicts will score
+         'shuffle', 'FEW', 'evaluate', 'text_report', 'per_output', 'compare', 'calibration', 'calibration_error', 'by_group', 'over_seeds']
 
 # %% ../nbs/30_evaluate.ipynb #ee099e7c
 class _Frozen:
@@ -169,6 +169,7 @@ def _is_multiclass(task, extra, k):
     "Several logits of one question; the older task name classification, too, unless several yes/no targets were trained."
     return task == 'multiclass' or (task == 'classification' and k > 1 and len(extra.get('classes') or {}) <= 1)
 
+# %% ../nbs/30_evaluate.ipynb #3b37c824
 def _names(extra, k, multiclass):
     "Names of k outputs: classes, targets, or numbers; [] for one."
     classes = next(iter((extra.get('classes') or {}).values()), []) if multiclass else []

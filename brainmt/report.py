@@ -189,6 +189,7 @@ def _listed(groups): return [] if groups is None else [groups] if isinstance(gro
 def _png(figure, dpi=130):
     buffer = io.BytesIO(); figure.savefig(buffer, format='png', dpi=dpi, facecolor='white'); return buffer.getvalue()
 
+# %% ../nbs/33_report.ipynb #edeabbea
 def _number(v): return f'{v:.3f}' if abs(v) < 100 else f'{v:.4g}'
 
 # %% ../nbs/33_report.ipynb #48b2ad9b
@@ -214,6 +215,7 @@ def _group_rows(groups):
         rows = [(str(name), str(r.n), _number(r.value) if np.isfinite(r.value) else '–', f'{_number(r.low)} to {_number(r.high)}' if np.isfinite(r.value) else '', r.note or '') for name, r in g.iterrows()]
         yield dict(by=in_words(g.attrs.get('by', 'group')), image=f'group_{i}', rows=rows)
 
+# %% ../nbs/33_report.ipynb #3bd4f81b
 def _seed_rows(seeds):
     return [] if seeds is None else [(in_words(name), _number(r['mean']), _number(r['sd']), _number(r.iloc[5:].astype(float).min()), _number(r.iloc[5:].astype(float).max())) for name, r in seeds.iterrows()]
 
