@@ -60,6 +60,8 @@ class _Frozen:
         for m, mode in self.modes: m.training = mode
 
 # %% ../nbs/30_evaluate.ipynb #842bda48
+def _given(run): return getattr(run, 'given', run.path)   # the person's own file, where the run is a temporary one
+
 def run_windows(
     run:Run,          # An opened run
     n_frames:int,     # Frames of a window, T
@@ -70,7 +72,7 @@ def run_windows(
     "Evenly spaced windows of a run, batch by batch. Raises `InputError` when the run is shorter than a window."
     if short not in ('refuse', 'pad'): raise InputError(f"short={short!r}: expected 'refuse' or 'pad'.")
     if run.n_frames < n_frames and short != 'pad':
-        raise InputError(f'{run.path}: found {run.n_frames} frames, the model needs {n_frames}. Use a longer run, or a model trained on shorter windows; '
+        raise InputError(f'{_given(run)}: found {run.n_frames} frames, the model needs {n_frames}. Use a longer run, or a model trained on shorter windows; '
                          "if it was trained with short='pad', say so here too.")
     n = min(n_frames, run.n_frames)
     starts = window_starts(run.n_frames, n, windows)   # distinct, ascending
@@ -84,7 +86,11 @@ def _outputs(model, run, fn, windows, batch_size, device, short, n_frames):
     "`fn` of every window of a run, (windows, K) float32 on the CPU."
     unpack = Unpack(run.mask, run.background).to(device)
     batch_size = batch_size or max(1, TOGETHER // (n_frames * math.prod(run.shape)))
-    return torch.cat([fn(unpack(x.to(device))).float().cpu() for x in run_windows(run, n_frames, windows, batch_size, short)]).numpy()
+    found = []
+    for x in run_windows(run, n_frames, windows, batch_size, short):
+        found.append(fn(unpack(x.to(device))).float().cpu())
+        del x   # before the next one is read
+    return torch.cat(found).numpy()
 
 # %% ../nbs/30_evaluate.ipynb #25bc6f6e
 def _same(a, b):
@@ -111,7 +117,9 @@ def check_fingerprint(
                                       'If you know that it was, say check=False.')
     if not (differs := fingerprint_difference(expected, found)): return
     lines = '; '.join(f'{k}: the model expects {e!r}, the run has {f!r}' for k, (e, f) in differs.items())
-    raise InputError(f'{run.path}: preprocessed differently from the model\'s training data ({lines}). Preprocess the original scan with the model\'s own settings: predict takes the NIfTI file itself.')
+    raise InputError(f'{_given(run)}: made differently from the model\'s training data ({lines}). ' + (
+        'It was prepared with the model\'s own settings, so this is a property of the scan: use a model trained on such scans. If you know better, say check=False.' if hasattr(run, 'given') else
+        'Preprocess the original scan with the model\'s own settings: predict takes the NIfTI file itself.'))
 
 # %% ../nbs/30_evaluate.ipynb #872a3136
 def _recipe(fingerprint, path, space=None, tr=None):
@@ -137,7 +145,9 @@ def _each_run(runs, fingerprint, **words):
         else:
             for scan in find_runs(existing_path(run, 'scan or cohort folder')):
                 if subject: scan = describe(scan.path, subject)
-                with tempfile.TemporaryDirectory() as tmp: yield scan.subject, preprocess_run(scan, tmp, _recipe(fingerprint, scan.path, **words))
+                with tempfile.TemporaryDirectory() as tmp:
+                    run = preprocess_run(scan, tmp, _recipe(fingerprint, scan.path, **words)); run.given = scan.path   # what messages call it
+                    yield scan.subject, run
 
 # %% ../nbs/30_evaluate.ipynb #8212073f
 def _loaded(model_or_path, device):
