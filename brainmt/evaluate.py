@@ -33,11 +33,8 @@ from .space import MASKS
 from .phenotype import TargetScaler
 from .data import Unpack, pad_window, window_starts
 from .model import BrainMT
-from .metrics import (CLASSIFICATION, REGRESSION, MULTICLASS, CONNECTIVITY, TASKS, MAIN, LOWER, confusion, accuracy, precision, recall, f1,
-    balanced_accuracy, brier, auroc, mse, mae, r2, pearson_r, pearson_p, confusion_classes, accuracy_classes, balanced_accuracy_classes, f1_macro,
-    auroc_rest, subject_r, output_r, mse_outputs, check_task, checked, task_metrics, classification_metrics, regression_metrics, bootstrap_ci,
-    percentile_interval, resample, share_at_least, permutation_p, shuffle)
-from .scoring import (FEW, evaluate, text_report, per_output, compare, calibration, calibration_error, by_group, over_seeds)
+from .metrics import *
+from .scoring import *
 
 # %% ../nbs/30_evaluate.ipynb #6541ae82
 _all_ = ['CLASSIFICATION', 'REGRESSION', 'MULTICLASS', 'CONNECTIVITY', 'TASKS', 'MAIN', 'LOWER', 'confusion', 'accuracy', 'precision', 'recall', 'f1',
