@@ -25,7 +25,7 @@ _STYLE = {'font.size': 9, 'axes.spines.top': False, 'axes.spines.right': False, 
 
 def _figure(width, height):
     "A figure that no global state knows about, with its axes."
-    fig = Figure(figsize=(width, height), dpi=48, layout='constrained')
+    fig = Figure(figsize=(width, height), dpi=80, layout='constrained')
     return fig, fig.subplots()
 
 def _epochs(history): return history['epoch'].to_numpy() if 'epoch' in history else np.arange(len(history))
