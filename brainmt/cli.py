@@ -19,9 +19,9 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
-from .core import InputError, existing_path, whole_file
+from .core import InputError, existing_path, versions, whole_file
 from .config import Dataset, Doctor, Evaluate, Predict, Preprocess, Train, check, compose, flat, help_text, model_config, nearest, train_config
-from .logbook import callback, commit, curves, history_in, log_in, open_boards, own_folder, progress_bar, save_json, save_settings, stopped_run, versions, watched
+from .logbook import callback, commit, curves, history_in, log_in, open_boards, own_folder, progress_bar, save_json, save_settings, stopped_run, watched
 
 # %% ../nbs/37_cli.ipynb #772ad927
 _FLAGS = {'-h': 'help', '--help': 'help', '-m': 'multirun', '--multirun': 'multirun', '--info': 'info', '--fit': 'fit',
@@ -260,39 +260,18 @@ def _fit(plan, folder, cbs):
     return train_distributed(plan.dls, plan.begin or plan.settings.model.preset, plan.cfg, folder, main_cbs=cbs, fit=fit, **shape)
 
 # %% ../nbs/37_cli.ipynb #04d21969
-def _many_metrics(found, table, task):
-    "Metric → value, low, high, p, for classes or vectors: over subjects, as in `evaluate`."
-    import numpy as np
-    from brainmt.evaluate import bootstrap_ci, permutation_p
-    truth = table.loc[found.index].to_numpy(float)
-    if task == 'multiclass':
-        y, p = truth[:, 0].astype(int), found.filter(regex=r'^prediction').to_numpy().argmax(1)
-        recall = lambda y, p, c: np.where((n := (y == c).sum(-1)) > 0, ((y == c) & (p == c)).sum(-1)/np.maximum(n, 1), np.nan)
-        fns = dict(accuracy=lambda y, p: (y == p).mean(-1), balanced_accuracy=lambda y, p: np.nanmean([recall(y, p, c) for c in np.unique(truth)], axis=0))
-    else:
-        unit = lambda a: (a := a - a.mean(1, keepdims=True))/np.linalg.norm(a, axis=1, keepdims=True)
-        r = unit(truth) @ unit(found.filter(regex=r'^value').to_numpy()).T           # (n, n): subject i's truth, subject j's prediction
-        y = p = np.arange(len(r))
-        fns = dict(subject_pearson_r=lambda y, p: r[y, p].mean(-1))
-    report = lambda fn, ends: dict(value=float(fn(y, p)), low=ends[0], high=ends[1], p=permutation_p(fn, y, p))
-    return {name: report(fn, bootstrap_ci(fn, y, p)) for name, fn in fns.items()}
+def _with_truth(found, table, task):
+    "Predictions with their targets in front: `target`, or target_<name> for several."
+    truth = table.loc[found.index]
+    return truth.set_axis(['target'] if truth.shape[1] == 1 else [f'target_{c}' for c in truth], axis=1).join(found)
 
-# %% ../nbs/37_cli.ipynb #20970467
 def _judge(out, model, runs, table, task, name='', windows=3):
     "Predict and score held-out runs: (predictions, which are also written; metrics)."
     from brainmt.evaluate import evaluate, predict, write_predictions
-    many = task in ('multiclass', 'connectivity')
-    found = predict(model, runs, windows=windows, batch_size=16, task=task)
-    metrics = _many_metrics(found, table, task) if many else None
-    if table.shape[1] == 1: found.insert(0, 'target', table[table.columns[0]].loc[found.index])
-    metrics = metrics or evaluate(found, table, task)
+    found = predict(model, runs, windows=windows, task=task)
+    metrics, found = evaluate(found, table, task), _with_truth(found, table, task)
     write_predictions(found, out/f'predictions{name}.csv')
     return found, metrics
-
-# %% ../nbs/37_cli.ipynb #012c4383
-def _metrics_text(metrics, n):
-    rows = [f'  {k:<18} {m["value"]:8.3f}   {m["low"]:.3f} to {m["high"]:.3f}   p = {m["p"]:.4f}' for k, m in metrics.items()]
-    return '\n'.join([f'  {n} subjects            value   95 % interval      permutation', *rows])
 
 # %% ../nbs/37_cli.ipynb #66fdae24
 @contextmanager
@@ -341,11 +320,11 @@ def _begin(p, out):
 # %% ../nbs/37_cli.ipynb #d3969c83
 def _finish(p, out, model):
     "Judge the held-out subjects, and write down how good it is."
+    from brainmt.evaluate import text_report
     task = p.settings.task.name
     found, metrics = _judge(out, model, {s: p.runs[p.both[s]] for s in p.split.test}, p.table, task)
-    save_json(out/'metrics.json', metrics)
-    if task in ('regression', 'classification'): _report(out, p, found, metrics)
-    print(_metrics_text(metrics, len(found)))
+    _report(out, p, found, metrics)
+    print(text_report(found, p.table, task, found=metrics))
     print(f'Everything is in {out}/')
 
 # %% ../nbs/37_cli.ipynb #cb7486d0
@@ -398,7 +377,7 @@ def sweep(
     return 2 if any('refused' in r for r in rows) else 0
 
 # %% ../nbs/37_cli.ipynb #59e945f1
-def _numbers(out): return {k: m['value'] for k, m in json.loads((out/'metrics.json').read_text()).items()}
+def _numbers(out): return {k: m['value'] for k, m in json.loads((out/'metrics.json').read_text())['metrics'].items()}
 
 # %% ../nbs/37_cli.ipynb #f004ab45
 def _newest():
@@ -430,24 +409,23 @@ def evaluate(
 )->dict: # Metric → value, low, high, p
     "Scores predictions against a table, with intervals and permutation p-values."
     import pandas as pd
-    from brainmt.evaluate import evaluate as score
+    from brainmt.evaluate import evaluate as score, text_report
     from brainmt.split import match_subjects
     from brainmt.report import write_report
     s = settings
     _needed(s, 'predictions', 'target_path', 'target_col')
-    if s.task not in ('classification', 'regression'): raise InputError(f'task={s.task!r}: expected classification or regression.')
+    if s.task not in _KINDS: raise InputError(f'task={s.task!r}: expected one of {", ".join(_KINDS)}.')
     found = pd.read_csv(existing_path(s.predictions, 'predictions file'), dtype={'subject': str})
     if 'subject' not in found or found.empty: raise InputError(f'{s.predictions}: found columns {list(found)} and {len(found)} rows, expected a column subject and at least one row. Give a file that brainmt-predict wrote.')
     table = _table(s, s.task)
     partner = match_subjects(found.subject, table.index)
     found = found.set_index('subject').loc[list(partner)]
     if found.empty: raise InputError(f'no subject of {s.predictions} is in {s.target_path}. Compare the spelling of the ids.')
-    found['target'] = table[s.target_col].loc[list(partner.values())].to_numpy()
-    metrics = score(found, found[['target']], s.task)
-    print(_metrics_text(metrics, len(found)))
-    if s.out:
-        save_json(Path(s.out)/'metrics.json', metrics)
-        print(write_report(s.out, dict(title='Evaluation', task=s.task, metrics=metrics, predictions=found)))
+    truth = table.loc[list(partner.values())].set_axis(found.index)
+    truth.attrs, found = table.attrs, found.drop(columns=[c for c in found if c.split('_')[0] == 'target'])   # the file's own, where it has any
+    metrics = score(found, truth, s.task)
+    print(text_report(found, truth, s.task, found=metrics))
+    if s.out: print(write_report(s.out, dict(title='Evaluation', task=s.task, metrics=metrics, predictions=_with_truth(found, truth, s.task))))
     return metrics
 
 # %% ../nbs/37_cli.ipynb #bedf8f99

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from .core import InputError, whole_file, whole_folder
+from .core import InputError, versions, whole_file, whole_folder
 from .config import Demo
-from .logbook import history_in, progress_bar, save_json, save_settings, versions, watched
+from .logbook import history_in, progress_bar, save_settings, watched
 from .cli import COMMANDS, _judge, _run
 
 # %% ../nbs/38_demo.ipynb #ae1523ea
@@ -135,9 +135,6 @@ def _demo_report(out, s, results, runs, split, stage):
     results['split'] = dict(train=split.train, valid=split.valid, test=split.test, hash=split.hash, mode=split.mode)
     results['history'] = pd.read_csv(out/'history.csv')
     results['timings'] = stage.seconds
-    keep = {k: results.get(k) for k in ('metrics', 'null_metrics')}
-    if 'attribution' in results: keep['attribution'] = {k: results['attribution'][k] for k in ('auroc', 'completeness')}
-    save_json(out/'metrics.json', keep)
     write_report(out, results)
 
 # %% ../nbs/38_demo.ipynb #227e9263
