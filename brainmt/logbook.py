@@ -25,7 +25,7 @@ _BEGUN = {'config.yaml', 'split.json', 'versions.json', 'cohort', 'state', 'lock
 
 def stopped_run(folder:Path)->bool:
     "Whether a folder holds the state of a run that can go on."
-    return any((folder/'state').glob('*.safetensors'))
+    return any((folder/'state').glob('[0-9]*-all.safetensors'))
 
 def _free(folder, marks):
     there = {p.name for p in folder.iterdir()} if folder.is_dir() else set()

@@ -126,7 +126,7 @@ def read_state(
 
 # %% ../nbs/28_resume.ipynb #bf479d85
 def _file(folder, place, part): return Path(folder)/f'{place[0]:04}-{place[1]:06}-{part}.safetensors'
-def _places(folder, part='all'): return sorted(tuple(map(int, p.name.split('-')[:2])) for p in Path(folder).glob(f'*-*-{part}.safetensors'))
+def _places(folder, part='all'): return sorted(tuple(map(int, p.name.split('-')[:2])) for p in Path(folder).glob(f'[0-9]*-*-{part}.safetensors'))   # not what another process is writing at this moment, .part-…
 
 def save_state(
     folder:str|Path,
