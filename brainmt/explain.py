@@ -4,29 +4,27 @@
 
 # %% auto #0
 __all__ = ['integrated_gradients', 'Attribution', 'save_map', 'attribute', 'attribution_map', 'map_auroc', 'control_map',
-           'relative_map', 'backwards', 'smooth_map', 'network_table', 'region_table']
+           'relative_map', 'backwards', 'smooth_map', 'network_table']
 
 # %% ../nbs/32_explain.ipynb #0826f11d
 # Example:
 #     from brainmt.explain import attribute, network_table
 #     found = attribute(model, runs)                # Attribution: .evidence and .map (X,Y,Z), .curve (T,), .completeness
 #     found.save('attribution.nii.gz', 'evidence')  # opens in any viewer
-#     region_table('attribution.nii.gz', 'atlas.nii.gz')
+#     network_table(found.map, networks, found.mask)
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 import nibabel as nib, numpy as np, pandas as pd, torch
 from scipy.ndimage import gaussian_filter
 from captum.attr import IntegratedGradients
 from torch import nn, Tensor
-from .core import InputError, existing_path, whole_file
+from .core import InputError, whole_file
 from .data import Unpack
 from .store import Run
 from .evaluate import auroc, run_windows, _each_run
-from .baseline import Atlas, load_atlas
 
 # %% ../nbs/32_explain.ipynb #2b8e8934
 def _path_sum(model, x, start, target, steps, allowed, max_steps, batch_size):
@@ -249,42 +247,3 @@ def network_table(
         if not region.any(): raise InputError(f'Network {name!r} has no voxel inside the brain mask. Check that its affine is the map\'s.')
         rows.append(dict(network=name, voxels=int(region.sum()), share=float(map[region].sum()) / (whole or 1.), times_mean=float(map[region].mean()) / (float(map[mask].mean()) or 1.)))
     return pd.DataFrame(rows).sort_values('times_mean', ascending=False, ignore_index=True)
-
-# %% ../nbs/32_explain.ipynb #1d31017a
-@dataclass
-class _Place:
-    "What `load_atlas` wants to know of a run, for a map."
-    mask: np.ndarray
-    affine: np.ndarray
-    path: Path
-    fingerprint: dict
-    mask_id: str = ''
-    @property
-    def shape(self): return self.mask.shape
-
-def _as_image(map):
-    if isinstance(map, Attribution): return map.image('map' if map.evidence is None else 'evidence'), Path('the attribution')
-    if hasattr(map, 'dataobj'): return map, Path('the map')
-    return nib.load(existing_path(map, 'map')), Path(map)
-
-# %% ../nbs/32_explain.ipynb #eff55b27
-def region_table(
-    map:Attribution|nib.Nifti1Image|str|os.PathLike, # Its evidence is taken; or a map as `save` wrote it
-    atlas:Atlas|str|os.PathLike,          # A file of labels (3D) or maps (4D), a name, as in `load_atlas`
-    labels:Sequence|Mapping|None=None,    # Names of the regions, in order or by label; None: the labels themselves
-    mask:np.ndarray|None=None,            # (X, Y, Z) bool, the brain; None: the attribution's own, or where a file is not 0
-    space:str='MNI',                      # 'native': only an atlas on the map's own grid is taken
-)->pd.DataFrame: # Columns region, voxels, sum, share (of Σ|map|), times_mean, x, y, z (mm, the strongest voxel); highest mean first
-    "A map by region. Raises `InputError` for files that are no atlas or lie elsewhere; a region without a voxel on this grid is left out, with a warning."
-    img, path = _as_image(map); values = np.asarray(img.dataobj, np.float64)
-    if mask is None: mask = getattr(map, 'mask', values != 0)
-    place = _Place(mask, img.affine, path, dict(space=space))
-    if not isinstance(atlas, Atlas): atlas = load_atlas(atlas, place, labels)
-    if atlas.shape != values.shape or not np.allclose(atlas.affine, img.affine, atol=1e-3):
-        raise InputError(f'{path}: the map has {values.shape} voxels, the atlas {atlas.name!r} has {tuple(atlas.shape)}, or they lie in different places. Give the atlas\'s file, then it is resampled.')
-    inside, m = atlas.maps[place.mask.ravel()], values[place.mask]                      # (V, P), (V,)
-    total, size, weight = inside.T @ m, abs(m).sum() or 1., np.asarray(inside.sum(axis=0)).ravel()
-    peaks = np.argwhere(place.mask)[[int((inside[:, [i]].toarray().ravel() * abs(m)).argmax()) for i in range(len(atlas.names))]]
-    xyz = nib.affines.apply_affine(img.affine, peaks)
-    found = pd.DataFrame(dict(region=atlas.names, voxels=np.asarray((inside > 0).sum(axis=0)).ravel(), sum=total, share=total / size, times_mean=total / weight / (size / len(m))))
-    return found.assign(x=xyz[:, 0], y=xyz[:, 1], z=xyz[:, 2]).sort_values('times_mean', ascending=False, ignore_index=True)
