@@ -48,26 +48,35 @@ def _as_image(map):
     return nib.load(existing_path(map, 'map')), Path(map)
 
 # %% ../nbs/32b_sanity.ipynb #37c90b00
+def _for_map(atlas, labels, place):
+    "The atlas on the map's grid, or `InputError` with both shapes."
+    if not isinstance(atlas, Atlas): return load_atlas(atlas, place, labels)
+    if tuple(atlas.shape) == place.shape and np.allclose(atlas.affine, place.affine, atol=1e-3): return atlas
+    raise InputError(f'{place.path}: the map has {place.shape} voxels, the atlas {atlas.name!r} has {tuple(atlas.shape)}, or they lie in different places. Give the atlas\'s file, then it is resampled.')
+
+# %% ../nbs/32b_sanity.ipynb #8bbf6326
+def _peaks(inside, m, place):
+    "(P, 3) mm: the voxel of each parcel where weight times |map| is largest."
+    best = [int((inside[:, [i]].toarray().ravel() * abs(m)).argmax()) for i in range(inside.shape[1])]
+    return nib.affines.apply_affine(place.affine, np.argwhere(place.mask)[best])
+
+# %% ../nbs/32b_sanity.ipynb #32393d7b
 def region_table(
     map:Attribution|nib.Nifti1Image|str|os.PathLike, # Its evidence is taken; or a map as `save` wrote it
     atlas:Atlas|str|os.PathLike,          # A file of labels (3D) or maps (4D), a name, as in `load_atlas`
     labels:Sequence|Mapping|None=None,    # Names of the regions, in order or by label; None: the labels themselves
     mask:np.ndarray|None=None,            # (X, Y, Z) bool, the brain; None: the attribution's own, or where a file is not 0
     space:str='MNI',                      # 'native': only an atlas on the map's own grid is taken
-)->pd.DataFrame: # Columns region, voxels, sum, share (of Σ|map|), times_mean, x, y, z (mm, the strongest voxel); highest mean first
+)->pd.DataFrame: # Columns region, voxels, sum, share, times_mean, x, y, z (mm, the strongest voxel); highest mean first
     "A map by region. Raises `InputError` for files that are no atlas or lie elsewhere; a region without a voxel on this grid is left out, with a warning."
     img, path = _as_image(map); values = np.asarray(img.dataobj, np.float64)
-    if mask is None: mask = getattr(map, 'mask', values != 0)
-    place = _Place(mask, img.affine, path, dict(space=space))
-    if not isinstance(atlas, Atlas): atlas = load_atlas(atlas, place, labels)
-    if atlas.shape != values.shape or not np.allclose(atlas.affine, img.affine, atol=1e-3):
-        raise InputError(f'{path}: the map has {values.shape} voxels, the atlas {atlas.name!r} has {tuple(atlas.shape)}, or they lie in different places. Give the atlas\'s file, then it is resampled.')
+    place = _Place(getattr(map, 'mask', values != 0) if mask is None else mask, img.affine, path, dict(space=space))
+    atlas = _for_map(atlas, labels, place)
     inside, m = atlas.maps[place.mask.ravel()], values[place.mask]                      # (V, P), (V,)
     total, size, weight = inside.T @ m, abs(m).sum() or 1., np.asarray(inside.sum(axis=0)).ravel()
-    peaks = np.argwhere(place.mask)[[int((inside[:, [i]].toarray().ravel() * abs(m)).argmax()) for i in range(len(atlas.names))]]
-    xyz = nib.affines.apply_affine(img.affine, peaks)
-    found = pd.DataFrame(dict(region=atlas.names, voxels=np.asarray((inside > 0).sum(axis=0)).ravel(), sum=total, share=total / size, times_mean=total / weight / (size / len(m))))
-    return found.assign(x=xyz[:, 0], y=xyz[:, 1], z=xyz[:, 2]).sort_values('times_mean', ascending=False, ignore_index=True)
+    xyz, voxels = _peaks(inside, m, place).T, np.asarray((inside > 0).sum(axis=0)).ravel()
+    found = dict(region=atlas.names, voxels=voxels, sum=total, share=total/size, times_mean=total/weight / (size/len(m)), x=xyz[0], y=xyz[1], z=xyz[2])
+    return pd.DataFrame(found).sort_values('times_mean', ascending=False, ignore_index=True)
 
 # %% ../nbs/32b_sanity.ipynb #132afc76
 def another_subject(
@@ -93,6 +102,7 @@ def _each_mask(regions, shape):
         if r.shape != shape: raise InputError(f'Region {name!r} has shape {r.shape}, the run {shape}; expected one grid. Resample it first.')
         yield name, (r if r.dtype == bool else r > .5*r.max())
 
+# %% ../nbs/32b_sanity.ipynb #2640acc6
 @torch.no_grad()
 def _effects(model, x, other, regions, run, target):
     "(R,) of one window: what is lost of the answer without each region."
@@ -125,6 +135,17 @@ def occlusion(
     return table if against is None else table.assign(evidence=[against.evidence[r].sum() for r in named.values()])
 
 # %% ../nbs/32b_sanity.ipynb #7815d337
+def _block_rows(model, x):
+    "(blocks, n·t): the row of CLS in each attention block, without CLS's look at itself."
+    h, layout = model.mix(model.embed(x)), dict(n_tokens=model.config.n_tokens, n_frames=x.shape[1]); rows = []
+    for block in model.blocks:
+        shared = model.config.shared_mlp
+        attn, norm = (block, model.norm) if shared else (block.attn, block.norm1)
+        rows.append(attn.attention_weights(norm(h), **layout)[0].mean(0)[0, 1:].float().cpu().numpy())   # mean over heads
+        h = transformer_step(h, block, model.norm, model.mlp, model.norm, block.drop_path, **layout) if shared else block(h, **layout)
+    return np.stack(rows)
+
+# %% ../nbs/32b_sanity.ipynb #48e50187
 @torch.no_grad()
 def attention_row(
     model:BrainMT,
@@ -141,19 +162,6 @@ def attention_row(
     gx, gy, gz = c.grid
     return rearrange(np.mean(rows, axis=0), 'k (x y z t) -> k x y z t', x=gx, y=gy, z=gz)
 
-def _block_rows(model, x):
-    "(blocks, n·t): the row of CLS in each attention block, without CLS's look at itself."
-    h, layout = model.mix(model.embed(x)), dict(n_tokens=model.config.n_tokens, n_frames=x.shape[1]); rows = []
-    for block in model.blocks:
-        attn, norm = (block, model.norm) if model.config.shared_mlp else (block.attn, block.norm1)
-        rows.append(attn.attention_weights(norm(h), **layout)[0].mean(0)[0, 1:].float().cpu().numpy())   # (1+n·t,) without CLS
-        h = _step(model, block, h, layout)
-    return np.stack(rows)
-
-def _step(model, block, h, layout):
-    if not model.config.shared_mlp: return block(h, **layout)
-    return transformer_step(h, block, model.norm, model.mlp, model.norm, block.drop_path, **layout)
-
 # %% ../nbs/32b_sanity.ipynb #3e06030f
 def _stages(model:BrainMT):
     "Names and prefixes of parameters, from the output down to the voxels."
@@ -162,6 +170,7 @@ def _stages(model:BrainMT):
             *[(f'Mamba {i + 1}', [f'layers.{i}.', 'norm_f.']) for i in reversed(range(c.n_mamba))], *[(name, [f'{name}.']) for name in reversed(model._cnn)],
             ('CLS and positions', ['cls_token', 'pos_embed', 'temporal_pos'])]
 
+# %% ../nbs/32b_sanity.ipynb #600c3e28
 def cascade(
     model:BrainMT,     # Trained; it is left as it is
     make_map:Callable, # model -> (X, Y, Z): the map in question
@@ -183,6 +192,13 @@ def _as_numbers(column):
     codes, values = pd.factorize(column, sort=True)
     return pd.Series(np.where(codes < 0, np.nan, codes), column.index) if len(values) == 2 else None
 
+
+def _r_row(a, b, n):
+    "Count, r, and the ends of its interval over subjects that have both."
+    ok = (a.notna() & b.notna()).to_numpy(); a, b = a.to_numpy(float)[ok], b.to_numpy(float)[ok]
+    return (len(a), float(pearson_r(a, b)), *bootstrap_ci(pearson_r, a, b, n)) if len(a) > 2 else (len(a), np.nan, np.nan, np.nan)
+
+# %% ../nbs/32b_sanity.ipynb #3597a777
 def confounds(
     values:pd.Series|pd.DataFrame, # A number a subject, or the table of `predict` (its `value`, else its `prediction`)
     table:pd.DataFrame,            # One row a subject: motion, brain size, age, … (participants.tsv, or the table of quality)
@@ -194,15 +210,9 @@ def confounds(
     both = values.index.intersection(table.index)
     if len(both) < 3: raise InputError(f'{len(both)} subjects are in both tables; expected at least 3. Found ids such as {str(values.index[0])!r} and {str(table.index[0])!r}; let the index of both be the subject.')
     if lost := [c for c in columns or [] if c not in table]: raise InputError(f'The table has no column {lost[0]!r}; there are {", ".join(map(str, table.columns))}.')
-    rows = {}
-    for name in columns or table.columns:
-        other = _as_numbers(table.loc[both, name])
-        if other is None:
-            if columns: raise InputError(f'Column {name!r} holds text of more than two kinds; expected numbers or two values.')
-            continue
-        ok = (values[both].notna() & other.notna()).to_numpy(); a, b = values[both].to_numpy(float)[ok], other.to_numpy()[ok]
-        low, high = bootstrap_ci(pearson_r, a, b, n) if len(a) > 2 else (np.nan, np.nan)
-        rows[name] = dict(n=len(a), r=float(pearson_r(a, b)) if len(a) > 2 else np.nan, low=low, high=high)
+    numbers = {c: _as_numbers(table.loc[both, c]) for c in columns or table.columns}
+    if words := [c for c in columns or [] if numbers[c] is None]: raise InputError(f'Column {words[0]!r} holds text of more than two kinds; expected numbers or two values.')
+    rows = {c: _r_row(values[both], other, n) for c, other in numbers.items() if other is not None}
     found = pd.DataFrame(rows, index=['n', 'r', 'low', 'high']).T.astype(dict(n=int)).rename_axis('column')
     return found.sort_values('r', key=abs, ascending=False)
 
