@@ -81,7 +81,7 @@ def region_table(
 # %% ../nbs/32b_sanity.ipynb #132afc76
 def another_subject(
     runs:Run|list|Mapping|str|os.PathLike, # As in `predict`: those who lend
-    seed:int=0,
+    seed:int=0,       # Of who lends, and from where in the run
 )->Callable: # A baseline for `attribute` and `occlusion`
     "Windows of random other runs as baseline. Raises `InputError` when there is nobody else with the same brain mask."
     lenders, rng = [run for _, run in _each_run(runs, None)], np.random.default_rng(seed)
@@ -153,7 +153,7 @@ def attention_row(
     windows:int=1,           # Evenly spaced windows of each run
     n_frames:int|None=None,  # Frames of a window; the model's own by default
 )->np.ndarray: # (blocks, x, y, z, T) over the grid of tokens; 1 minus each block's sum is what CLS keeps for itself
-    "How much CLS looks at every token, mean over heads, windows and runs. *Not* where information came from: the Mamba layers have mixed the tokens before."
+    "How much CLS looks at every token, mean over heads, windows and runs. This is not where information came from: the Mamba layers have mixed the tokens before."
     model.eval(); c, T, rows = model.config, n_frames or model.config.num_frames, []
     for _, run in _each_run(runs, getattr(model, 'fingerprint', None)):
         unpack = Unpack(run.mask, run.background)
