@@ -139,7 +139,7 @@ def _check_place(where:np.ndarray, affine, run:Run, path)->None:
     "Raise `InputError` when the atlas is in another space than the run, or mostly outside its brain."
     own = Grid('atlas', where.shape, affine).same(Grid('run', run.shape, run.affine))
     if not own and run.fingerprint.get('space', 'MNI') == 'native':
-        raise InputError(f'{path}: lies on another grid than {run.path.name}, which is in native space, and resampling would not register them. Give an atlas on the run\'s own grid, or a run in MNI space.')
+        raise InputError(f'{path}: its {"×".join(map(str, where.shape))} voxels are another grid than the {"×".join(map(str, run.shape))} of {run.path.name}, which is in native space, and resampling would not register them. Give an atlas on the run\'s own grid, or a run in MNI space.')
     ijk = np.rint(apply_affine(np.linalg.inv(run.affine) @ affine, np.argwhere(where))).astype(int)
     ijk = ijk[((ijk >= 0) & (ijk < run.shape)).all(axis=1)]
     share = run.mask[tuple(ijk.T)].sum() / where.sum()

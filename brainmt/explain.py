@@ -4,19 +4,21 @@
 
 # %% auto #0
 __all__ = ['integrated_gradients', 'Attribution', 'save_map', 'attribute', 'attribution_map', 'map_auroc', 'control_map',
-           'relative_map', 'network_table']
+           'relative_map', 'backwards', 'smooth_map', 'network_table']
 
 # %% ../nbs/32_explain.ipynb #0826f11d
 # Example:
 #     from brainmt.explain import attribute, network_table
-#     found = attribute(model, runs)                # Attribution: .map (X,Y,Z), .curve (T,), .completeness
-#     found.save('attribution.nii.gz')              # opens in any viewer
+#     found = attribute(model, runs)                # Attribution: .evidence and .map (X,Y,Z), .curve (T,), .completeness
+#     found.save('attribution.nii.gz', 'evidence')  # opens in any viewer
 #     network_table(found.map, networks, found.mask)
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 import nibabel as nib, numpy as np, pandas as pd, torch
+from scipy.ndimage import gaussian_filter
 from captum.attr import IntegratedGradients
 from torch import nn, Tensor
 from .core import InputError, whole_file
@@ -39,47 +41,62 @@ def _path_sum(model, x, start, target, steps, allowed, max_steps, batch_size):
     return total
 
 # %% ../nbs/32_explain.ipynb #a8d074b0
+@contextmanager
+def _held_still(model):
+    "Evaluation mode, gradients for the input alone; everything put back at the end."
+    flags, modes = [(p, p.requires_grad) for p in model.parameters()], [(m, m.training) for m in model.modules()]
+    try:
+        model.eval().requires_grad_(False)
+        yield
+    finally:
+        for p, flag in flags: p.requires_grad_(flag)
+        for m, mode in modes: m.training = mode
+
+# %% ../nbs/32_explain.ipynb #1b713b18
 def integrated_gradients(
     model:nn.Module,        # Anything differentiable: `x` -> (b, K)
     x:Tensor,               # Input of the model, (b, …)
     target:int=0,           # Output to explain, of K
     steps:int=8,            # Points on each piece of the path; enough for an untrained BrainMT in one or two pieces
-    baseline:float|Tensor=0., # Where the path starts: 0 is each voxel's mean after voxelwise normalisation
+    baseline:float|Tensor|Callable=0., # Where the path starts: 0 is each voxel's mean after voxelwise normalisation; a function makes it from x
     tolerance:float=.01,    # Gap of completeness to reach, as a share of f(x) − f(baseline)
     max_steps:int=512,      # All points together; the gap is returned, so the caller sees what was reached
     batch_size:int=8,       # Points evaluated at once: this bounds the memory
     floor:float=.1,         # A smaller change of the output than this (in logits) counts as this: nothing was said, nothing to share out
 )->tuple[Tensor, Tensor]: # Attributions like `x`; gap of completeness, (b,)
     "Integrated gradients with the gap |Σ IG − (f(x) − f(baseline))| / |f(x) − f(baseline)|. Sundararajan et al. 2017, eq. 1; pieces computed by captum."
-    flags, modes = [(p, p.requires_grad) for p in model.parameters()], [(m, m.training) for m in model.modules()]
-    try:
-        model.eval()
-        for p, _ in flags: p.requires_grad_(False)   # only the input's gradient is needed
-        x = x.detach(); start = torch.as_tensor(baseline, dtype=x.dtype, device=x.device).expand_as(x)
+    x = x.detach(); start = baseline(x) if callable(baseline) else baseline
+    start = torch.as_tensor(start, dtype=x.dtype, device=x.device).expand_as(x)
+    with _held_still(model):
         with torch.no_grad(): change = (model(x) - model(start))[:, target].double()   # (b,)
         size = change.abs().clamp_min(floor)
         shares = _path_sum(model, x, start, target, steps, tolerance * size / 4, max_steps, batch_size)
-        return shares, (shares.double().flatten(1).sum(1) - change).abs() / size
-    finally:
-        for p, flag in flags: p.requires_grad_(flag)
-        for m, mode in modes: m.training = mode
+    return shares, (shares.double().flatten(1).sum(1) - change).abs() / size
 
-# %% ../nbs/32_explain.ipynb #db418b89
+# %% ../nbs/32_explain.ipynb #d3a47d9a
 @dataclass
 class Attribution:
-    "Where (`map`) and when (`curve`) a model looked, over a number of subjects."
-    map: np.ndarray      # (X, Y, Z) mean |share| per voxel, 0 outside the brain
+    "Where (`evidence`, `map`) and when (`curve`) a model looked, over a number of subjects."
+    map: np.ndarray      # (X, Y, Z) size: mean |share| per voxel, 0 outside the brain
     curve: np.ndarray    # (T,) mean |share| per frame of the window
     mask: np.ndarray     # (X, Y, Z) bool
     affine: np.ndarray   # (4, 4)
     completeness: float  # Largest gap over all windows; 0.01 means the shares add up to within 1 %
     n_subjects: int
+    evidence: np.ndarray|None = None # (X, Y, Z) logits a voxel contributed to what was decided; adds up to the mean |f(x) − f(baseline)|
+    t: np.ndarray|None = None        # (X, Y, Z) Student's t of the evidence over subjects; None for one subject
 
-    def save(self, path): "Write the map as NIfTI."; return save_map(self.map, self.mask, self.affine, path)
+    def image(self, what='map'): "One of map, evidence, t as NIfTI image, float32."; return _image(getattr(self, what), self.mask, self.affine)
+    def save(self, path, what='map'): "Write it."; return save_map(getattr(self, what), self.mask, self.affine, path)
     def __repr__(self): return (f'Attribution: map {self.map.shape}, {int(self.mask.sum())} voxels, {len(self.curve)} frames, '
                                 f'{self.n_subjects} subject(s), shares add up within {self.completeness:.2%}')
 
 # %% ../nbs/32_explain.ipynb #327b829d
+def _image(map, mask, affine):
+    img = nib.Nifti1Image(np.where(mask, map, 0).astype('float32'), affine)
+    img.header.set_xyzt_units('mm')
+    return img
+
 def save_map(
     map:np.ndarray,         # (X, Y, Z)
     mask:np.ndarray,        # (X, Y, Z) bool; outside is written as 0
@@ -89,36 +106,65 @@ def save_map(
     "Write a map as float32 NIfTI, whole or not at all, and return it. Raises `InputError` for another suffix or shape."
     if not str(path).endswith(('.nii', '.nii.gz')): raise InputError(f'{path}: a map is saved as NIfTI; expected a name that ends in .nii or .nii.gz.')
     if map.shape != mask.shape: raise InputError(f'{path}: the map has shape {map.shape} and the mask {mask.shape}; expected the same grid.')
-    img = nib.Nifti1Image(np.where(mask, map, 0).astype('float32'), affine)
-    img.header.set_xyzt_units('mm')
+    img = _image(map, mask, affine)
     with whole_file(path) as tmp: nib.save(img, tmp)
     return img
 
 # %% ../nbs/32_explain.ipynb #b09ae684
+class _Sums:
+    "Running sums over subjects: `add` windows, then ask for the `result`."
+    def __init__(self, run): self.mask, self.affine, self.seen, self.gaps, self.n, self.all, self.curves = run.mask.copy(), run.affine, [], [], 0, 0, 0
+
+    def add(self, subject, mask, shares, gap):
+        "`shares` (T, V) of one window, in double precision."
+        if subject not in self.seen[-1:]: self._next(subject)
+        volumes = np.zeros((2, *mask.shape)); volumes[:, mask] = abs(shares).mean(0), shares.sum(0) * np.sign(shares.sum())
+        self.mask |= mask; self.gaps.append(gap)
+        self.n += 1; self.now = self.now + volumes; self.when = self.when + abs(shares).mean(1)
+
+    def _next(self, subject=None):
+        if subject in self.seen: raise InputError(f'Subject {subject} came again after another one. Give the runs of a subject one after the other; a dictionary subject -> runs does.')
+        if self.n:
+            size, evidence = self.now / self.n
+            self.all, self.curves = self.all + np.stack([size, evidence, evidence**2]), self.curves + self.when / self.n
+        self.n = self.now = self.when = 0
+        if subject is not None: self.seen.append(subject)
+
+# %% ../nbs/32_explain.ipynb #55ce4549
+def _t_value(mean, squares, n):
+    "Student's t from the mean and the mean square of n subjects; 0 where nothing varies."
+    sd = np.sqrt(np.clip(squares - mean**2, 0, None) * n / (n - 1))
+    return np.divide(mean, sd / np.sqrt(n), out=np.zeros(mean.shape), where=sd > 1e-6 * abs(mean).max())
+
+def _result(sums):
+    sums._next(); n = len(sums.seen)
+    size, evidence, squares = sums.all / n
+    return Attribution(size, sums.curves / n, sums.mask, sums.affine, max(sums.gaps), n, evidence, _t_value(evidence, squares, n) if n > 1 else None)
+
+# %% ../nbs/32_explain.ipynb #db418b89
 def attribute(
     model:nn.Module,      # A `BrainMT`, or anything with `.config.num_frames` that takes (b, T, 1, X, Y, Z)
     runs:Run|list|Mapping|str|os.PathLike, # As in `predict`
     windows:int=1,        # Evenly spaced windows of each run
     target:int=0,         # Output to explain
     n_frames:int|None=None, # Frames of a window; the model's own by default
+    baseline:float|Callable=0., # Where paths start; a function gets the window, (1, T, V): `backwards` for what order alone tells
     steps:int=8, tolerance:float=.01, max_steps:int=512, batch_size:int=8, # As in `integrated_gradients`
 )->Attribution:
-    "Mean absolute integrated gradients of runs over time, windows and subjects. Raises `InputError` when grids differ or there is no run."
-    n_frames = n_frames or model.config.num_frames
-    device = next((p.device for p in model.parameters()), torch.device('cpu'))
-    total = mask = affine = None; when, gaps, subjects = 0, [], set()
+    "Integrated gradients of runs: size, evidence and t over subjects. Raises `InputError` when grids differ or there is no run."
+    device, sums = next((p.device for p in model.parameters()), torch.device('cpu')), None
     for subject, run in _each_run(runs, getattr(model, 'fingerprint', None)):
-        if mask is None: total, mask, affine = np.zeros(run.mask.shape), run.mask.copy(), run.affine
-        if mask.shape != run.mask.shape or not np.allclose(affine, run.affine):
-            raise InputError(f'{run.path}: found grid {run.mask.shape}, the runs before it have {mask.shape}, or another affine; maps of different grids cannot be averaged. Preprocess the cohort with one configuration.')
-        mask |= run.mask
+        sums = sums or _Sums(run); _same_grid(run, sums)
         packed = nn.Sequential(Unpack(run.mask, run.background), model).to(device)   # (b, T, V) -> (b, K)
-        for x in run_windows(run, n_frames, windows, batch_size=1):
-            shares, gap = integrated_gradients(packed, x.to(device), target, steps, 0., tolerance, max_steps, batch_size)
-            size = shares[0].abs().double().cpu().numpy()                            # (T, V)
-            total[run.mask] += size.mean(0); when = when + size.mean(1); gaps.append(gap.item()); subjects.add(subject)
-    if not gaps: raise InputError('There is no run to explain. Give at least one run, or a store folder that holds some.')
-    return Attribution(total / len(gaps), when / len(gaps), mask, affine, max(gaps), len(subjects))
+        for x in run_windows(run, n_frames or model.config.num_frames, windows, batch_size=1):
+            shares, gap = integrated_gradients(packed, x.to(device), target, steps, baseline, tolerance, max_steps, batch_size)
+            sums.add(subject, run.mask, shares[0].double().cpu().numpy(), gap.item())
+    if sums is None: raise InputError('There is no run to explain. Give at least one run, or a store folder that holds some.')
+    return _result(sums)
+
+def _same_grid(run, sums):
+    if sums.mask.shape != run.mask.shape or not np.allclose(sums.affine, run.affine):
+        raise InputError(f'{run.path}: found grid {run.mask.shape}, the runs before it have {sums.mask.shape}, or another affine; maps of different grids cannot be averaged. Preprocess the cohort with one configuration.')
 
 # %% ../nbs/32_explain.ipynb #8e134d14
 def attribution_map(
@@ -165,6 +211,27 @@ def relative_map(
 )->np.ndarray: # (X, Y, Z)
     "A map divided by its control: how much more a voxel is used than its place explains."
     return np.divide(map, control, out=np.zeros(map.shape), where=control > floor)
+
+# %% ../nbs/32_explain.ipynb #f8b32810
+def backwards(
+    x:Tensor, # (b, T, V), or any layout with time second
+)->Tensor: # Same shape
+    "A baseline that differs from the scan in nothing but order: the same frames, last one first."
+    return x.flip(1)
+
+# %% ../nbs/32_explain.ipynb #49b75d77
+def smooth_map(
+    map:np.ndarray,    # (X, Y, Z)
+    mask:np.ndarray,   # (X, Y, Z) bool; what lies outside does not take part
+    affine:np.ndarray, # (4, 4) voxel to millimetre
+    fwhm:float|None=None, # Full width at half maximum in mm; None: three voxels
+)->np.ndarray: # (X, Y, Z), 0 outside
+    "Gaussian smoothing inside the brain: a constant stays a constant up to the edge."
+    sizes = nib.affines.voxel_sizes(affine)
+    if fwhm is not None and not fwhm >= 0: raise InputError(f'fwhm={fwhm}: expected a width in millimetres, 0 or more.')
+    sigma = (3*sizes if fwhm is None else fwhm) / np.sqrt(8*np.log(2)) / sizes   # in voxels
+    inside = gaussian_filter(mask.astype(float), sigma)
+    return np.where(mask, gaussian_filter(np.where(mask, map, 0.), sigma) / np.maximum(inside, 1e-9), 0)
 
 # %% ../nbs/32_explain.ipynb #d73d2568
 def network_table(
