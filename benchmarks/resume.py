@@ -12,7 +12,8 @@ from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
 from brainmt.data import make_dls
 from brainmt.model import BrainMT
-from brainmt.resume import read_state, train_resumable, write_state
+from brainmt.resume import train_resumable
+from brainmt.state import read_state, write_state
 from brainmt.split import Split
 from brainmt.store import write_run
 from brainmt.synth import brain_grid

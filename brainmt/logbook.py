@@ -38,7 +38,7 @@ def own_folder(
     marks:tuple=(), # A folder with one of these names in it may be gone on with too
 ): # Gives the folder as a Path
     "A run's folder, held as long as the block lasts. Raises `InputError` for one that is in use, or holds something that is no stopped run."
-    from brainmt.resume import claim, release
+    from brainmt.state import claim, release
     path = Path(path)
     if path.is_file() or not _free(path, marks):
         raise InputError(f'{path}: exists already and is not empty. Choose another folder (checkpoint.dir=…), or remove this one first; nothing in it was touched.')
