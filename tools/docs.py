@@ -129,7 +129,7 @@ def write_page(path, out):
     text = text.replace(f'{cfg.doc_host}{cfg.doc_baseurl}/', up)             # links to our own pages stay within the site
     text = re.sub(r'\[(`[^`]+`)\]\([\w./]+\.html#_\w*\)', r'\1', text)   # nbdev links private names, which have no place to go to
     text = re.sub(r'\]\((?!\w+:)([^)#\s]*\.ipynb)', lambda m: '](' + up + links.get(Path(m[1]).name, m[1]), text)
-    text = re.sub(r'\]\(\.\./(?=[A-Z])', f']({cfg.git_url}/blob/{cfg.branch}/', text)   # files at the root of the repository
+    text = re.sub(r'\]\((?:\.\./)+(?=[A-Z])', f']({cfg.git_url}/blob/{cfg.branch}/', text)   # files at the root of the repository
     i = order.index(path)
     neighbours = [f'<a href="{up}{page_name(p)}">{arrow}</a>' for p, arrow in [(order[i-1] if i else None, '← previous'), (order[i+1] if i + 1 < len(order) else None, 'next →')] if p]
     options = dict(pagetitle=nb.frontmatter_['title'], book=book_html(path, up), up=up, subtitle=html.escape(nb.frontmatter_.get('description', '')),

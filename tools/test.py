@@ -70,7 +70,7 @@ def outputs_good(path):
             if re.search(r'^(?![-*\s\d>|:#]).+\n- \S', source, flags=re.MULTILINE): yield f'{where}: a list needs an empty line before it.'
             continue
         for name in re.findall(r'^(?:from|import) brainmt\.(\w+)', source, flags=re.MULTILINE):
-            other = next((p.stem for p in notebooks() if p.stem.partition('_')[2] == name), None)
+            other = next((p.stem for p in notebooks() if re.fullmatch(rf'\d+[a-z]?_{name}', p.stem)), None)   # tutorials have no number, and no module
             if other and int(other[:2]) > number: yield f'{where}: imports from {other}, a later notebook.'
         if directives(source).keys() & {'slow', 'slow_ci'} and not outputs: yield f'{where}: a slow cell needs a stored output; run tools/notebooks.py --slow {path.stem}.'
         for out in outputs:
