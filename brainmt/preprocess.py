@@ -109,23 +109,6 @@ def __getitem__(self:_Spill, key:slice)->np.ndarray: # (n, V) float32; good unti
     if self.blank is not None: out[:, self.blank[0]] = self.blank[1]   # voxels without a usable signal, and what stands there
     return out
 
-# %% ../nbs/08_preprocess.ipynb #f8d2bfe7
-def _confounds(scan:Scan, choice:str, n_frames:int)->np.ndarray|None:
-    "(T, k) confounds of the run, or None when none are wanted. Raises `InputError` when there is no such table, column or row."
-    if choice == 'none': return None
-    if scan.confounds is None: raise InputError(f"{scan.path}: confounds={choice!r}, but no table lies beside it (…_desc-confounds_timeseries.tsv and the like). Give it, or use confounds='none'.")
-    if choice == 'simple': table, name = _simple_confounds(scan), f'{scan.path.name}: the confounds'
-    else: table, name = _chosen_confounds(scan.confounds, choice), str(scan.confounds)
-    if len(table) != n_frames: raise InputError(f'{name}: {len(table)} rows where the run has {n_frames} frames. Give the table of this run.')
-    values = table.apply(pd.to_numeric, errors='coerce').to_numpy(np.float64, copy=True)
-    values[0] = np.where(np.isnan(values[0]), 0, values[0])     # a derivative has no first value: n/a
-    if not np.isfinite(values).all():
-        t, c = np.argwhere(~np.isfinite(values))[0]
-        raise InputError(f'{name}: column {table.columns[c]!r} has no number in row {t + 1}. Leave this column out, or mend it.')
-    if values.shape[1] >= n_frames - 1:
-        raise InputError(f'{name}: {values.shape[1]} confounds explain {n_frames} frames of anything, and no signal would be left. Choose fewer columns, or use a longer run.')
-    return values
-
 # %% ../nbs/08_preprocess.ipynb #f3e9c596
 def _chosen_confounds(path:Path, choice:str)->pd.DataFrame:
     "The columns of the table that 'all' or a list of patterns means. Raises `InputError` for a pattern without a column."
@@ -142,6 +125,23 @@ def _simple_confounds(scan:Scan)->pd.DataFrame:
     try: return load_confounds_strategy(str(scan.path), 'simple')[0]
     except (ValueError, KeyError, OSError) as e:
         raise InputError(f"{scan.path}: nilearn's strategy 'simple' does not work for it ({str(e).strip().splitlines()[0]}). It needs fMRIPrep's names and columns; name the columns yourself, confounds='trans_*,rot_*'.") from e
+
+# %% ../nbs/08_preprocess.ipynb #f8d2bfe7
+def _confounds(scan:Scan, choice:str, n_frames:int)->np.ndarray|None:
+    "(T, k) confounds of the run, or None when none are wanted. Raises `InputError` when there is no such table, column or row."
+    if choice == 'none': return None
+    if scan.confounds is None: raise InputError(f"{scan.path}: confounds={choice!r}, but no table lies beside it (…_desc-confounds_timeseries.tsv and the like). Give it, or use confounds='none'.")
+    if choice == 'simple': table, name = _simple_confounds(scan), f'{scan.path.name}: the confounds'
+    else: table, name = _chosen_confounds(scan.confounds, choice), str(scan.confounds)
+    if len(table) != n_frames: raise InputError(f'{name}: {len(table)} rows where the run has {n_frames} frames. Give the table of this run.')
+    values = table.apply(pd.to_numeric, errors='coerce').to_numpy(np.float64, copy=True)
+    values[0] = np.where(np.isnan(values[0]), 0, values[0])     # a derivative has no first value: n/a
+    if not np.isfinite(values).all():
+        t, c = np.argwhere(~np.isfinite(values))[0]
+        raise InputError(f'{name}: column {table.columns[c]!r} has no number in row {t + 1}. Leave this column out, or mend it.')
+    if values.shape[1] >= n_frames - 1:
+        raise InputError(f'{name}: {values.shape[1]} confounds explain {n_frames} frames of anything, and no signal would be left. Choose fewer columns, or use a longer run.')
+    return values
 
 # %% ../nbs/08_preprocess.ipynb #102db72d
 @patch

@@ -28,6 +28,7 @@ from .core import InputError, whole_file, whole_folder
 GRID_SHAPE = (20, 24, 20)   # 18×22×20 voxels of brain at 8 mm, plus one empty voxel on the sides of x and y
 SPACE = 'MNI152NLin2009aSym'   # the template nilearn carries, by its BIDS name
 
+# %% ../nbs/01_synth.ipynb #9f220a0d
 @lru_cache
 def _template()->tuple[np.ndarray, np.ndarray, np.ndarray]:
     "Brain mask, T1-like intensity in [0, 1] and affine of the 8 mm grid, cropped to the brain."
@@ -131,9 +132,21 @@ def _motion(rng, image, mask, T):
     for t in rng.choice(T, rng.poisson(1.5)): move[t] = rng.uniform(-.5, .5, 3)
     return (move @ edges).astype(np.float32)
 
+# %% ../nbs/01_synth.ipynb #d0cd2dba
 @lru_cache
 def _packed_maps(): return np.stack([m[brain_grid()[0]] for m in network_maps().values()])   # (6, V)
 
+def _scanner_noise(rng, cfg, V):
+    "What is no network's, (T, V) in SDs of a voxel's own noise: noise with memory, a swing that the brain shares, slow drifts."
+    T, a = cfg.n_frames, cfg.noise_ar
+    noise = rng.standard_normal((T, V), np.float32)
+    for t in range(1, T): noise[t] = a*noise[t-1] + np.sqrt(1 - a**2)*noise[t]   # AR(1), variance 1
+    shared = .5*_unit(_rhythm(rng, .02, T, cfg.tr)).astype(np.float32)[:, None]   # breathing, heart, vigilance
+    t = np.linspace(-1, 1, T, dtype=np.float32)[:, None]
+    drift = .5*t*rng.standard_normal(V, np.float32) + .3*t**2*rng.standard_normal(V, np.float32)
+    return noise, shared, drift
+
+# %% ../nbs/01_synth.ipynb #0c05bda2
 def make_subject(
     cfg:SynthConfig,
     index:int,      # Which subject, from 0; each has a random stream of its own
@@ -142,22 +155,15 @@ def make_subject(
     "One subject's scan inside the brain, time first. The same arguments give the same scan, however large the cohort."
     rng = np.random.default_rng([cfg.seed, index])
     mask, t1, _ = _template()
-    T, V = cfg.n_frames, int(mask.sum())
     signals = network_signals(rng, cfg, strength)
     networks = cfg.network_snr*np.stack(list(signals.values())).T.astype(np.float32) @ _packed_maps()   # (T, V), in SDs of the noise
-
-    a = cfg.noise_ar
-    noise = rng.standard_normal((T, V), np.float32)
-    for t in range(1, T): noise[t] = a*noise[t-1] + np.sqrt(1 - a**2)*noise[t]   # AR(1), variance 1
-    shared = .5*_unit(_rhythm(rng, .02, T, cfg.tr)).astype(np.float32)[:, None]   # breathing, heart, vigilance
-    t = np.linspace(-1, 1, T, dtype=np.float32)[:, None]
-    drift = .5*t*rng.standard_normal(V, np.float32) + .3*t**2*rng.standard_normal(V, np.float32)
+    noise, shared, drift = _scanner_noise(rng, cfg, int(mask.sum()))
 
     brightness, amplitude = rng.uniform(8000, 12000), rng.uniform(.7, 1.4)
     x, y, z = np.ogrid[-1:1:mask.shape[0]*1j, -1:1:mask.shape[1]*1j, -1:1:mask.shape[2]*1j]
     image = brightness*(.5 + .5*t1)*(1 + .1*(rng.normal()*x + rng.normal()*y + rng.normal()*z))   # coil shading
     change = np.float32(amplitude*cfg.bold_percent/100)*(networks + noise + shared + drift)
-    return image[mask].astype(np.float32)*(1 + change) + _motion(rng, image, mask, T)
+    return image[mask].astype(np.float32)*(1 + change) + _motion(rng, image, mask, cfg.n_frames)
 
 # %% ../nbs/01_synth.ipynb #aff1a571
 def make_participants(
