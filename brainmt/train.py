@@ -173,6 +173,15 @@ def show_results(self:WindowLoader, b, out, max_n=9, show=True, **kwargs):
     return rows
 
 # %% ../nbs/28_train.ipynb #07d2ba40
+def _common_fingerprint(runs):
+    "How all the runs were prepared. Raises `InputError` with the first two that were not prepared alike, and in what they differ."
+    first = runs[0]
+    for r in runs:
+        differs = [f'{k} {first.fingerprint.get(k)!r} in {first.path.name}, {r.fingerprint.get(k)!r} in {r.path.name}' for k in {**first.fingerprint, **r.fingerprint} if first.fingerprint.get(k) != r.fingerprint.get(k)]
+        if differs: raise InputError(f'the scans were not prepared alike: {"; ".join(differs)}. Preprocess the cohort again with one configuration; where the scans themselves differ, as sites do in tr, train on those that agree.')
+    return first.fingerprint
+
+# %% ../nbs/28_train.ipynb #1a9cd591
 def _check_fit(dls, model):
     "The batches and the model belong together, or `InputError` says why not."
     data, c = dls.train.dataset, model.config
@@ -180,9 +189,7 @@ def _check_fit(dls, model):
     if grid != tuple(c.volume): raise InputError(f'the scans have {"×".join(map(str, grid))} voxels, the model reads {"×".join(map(str, c.volume))}. Set volume={grid} in its configuration, or preprocess to its grid.')
     if data.n_frames > c.num_frames: raise InputError(f'windows of {data.n_frames} frames, but the model has positions for {c.num_frames}. Set num_frames={data.n_frames} in its configuration.')
     if k != c.num_outputs: raise InputError(f'{k} target values a subject, but the model gives {c.num_outputs}. Set num_outputs={k} in its configuration.')
-    prints = [r.fingerprint for r in data.runs]
-    if any(p != prints[0] for p in prints): raise InputError('the scans were preprocessed in different ways (their fingerprints differ). Preprocess the cohort again with one configuration.')
-    return prints[0]
+    return _common_fingerprint(data.runs)
 
 # %% ../nbs/28_train.ipynb #de1fd40f
 def _check_task(dls, task, monitor):
