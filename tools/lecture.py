@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 import docs
 from book import NBS, ROOT
 from install import CPU_WHEELS, reachable
+from test import copy_of_sources
 
 TARGETS = {'linux': (dict(sys_platform='linux', platform_system='Linux', platform_machine='x86_64', os_name='posix'), ['manylinux_2_28_x86_64', 'manylinux_2_27_x86_64', 'manylinux_2_17_x86_64', 'manylinux2014_x86_64']),
            'macos': (dict(sys_platform='darwin', platform_system='Darwin', platform_machine='arm64', os_name='posix'), [f'macosx_{v}_0_{kind}' for v in (14, 13, 12, 11) for kind in ('arm64', 'universal2')]),
@@ -84,7 +85,8 @@ def main():
     for platform in args.platforms:
         folder = out/'wheels'/platform
         folder.mkdir(parents=True, exist_ok=True)
-        failed = ({'brainmt': why} if (why := pip('wheel', '--no-deps', '--no-build-isolation', '--quiet', '--wheel-dir', folder, ROOT)) else {}) | wheels(folder, platform, args.python, args.only)
+        with tempfile.TemporaryDirectory() as tmp: why = pip('wheel', '--no-deps', '--no-build-isolation', '--quiet', '--wheel-dir', folder, copy_of_sources(Path(tmp)))
+        failed = ({'brainmt': why} if why else {}) | wheels(folder, platform, args.python, args.only)
         size, lacks = sum(p.stat().st_size for p in folder.iterdir())/1e6, lacks + len(failed)
         print(f'{platform}: {len(list(folder.iterdir()))} packages, {size:.0f} MB' + ''.join(f'\n  not to be had: {spec}: {why[:200]}' for spec, why in failed.items()), flush=True)
     shutil.copytree(NBS, out/'notebooks', dirs_exist_ok=True, ignore=shutil.ignore_patterns('__pycache__', '.*', '_*'))
