@@ -12,6 +12,7 @@ LONGEST = 14   # lines of code on a slide
 NO_PROSE = re.compile(r'[#|>!:<`$]|[-*] |\d+\. |`\(X')   # headings, tables, quotations, lists, formulas, the shape ribbon
 
 def first_sentence(text):
+    text = re.sub(r'\*\*The \w+\.\*\* ', '', text)   # the labels 'The question.', 'The answer.'
     paragraphs = [p.strip() for p in re.split(r'\n\s*\n', text) if p.strip() and not NO_PROSE.match(p.strip())]
     return re.match(r'.+?(?:[.?!](?=\s|\*|$)\**|$)', paragraphs[0].replace('\n', ' '))[0].rstrip(':') if paragraphs else ''
 
@@ -29,6 +30,7 @@ def sections(cells):
 def slides(cells, folder):
     "The notebook's slides as Markdown; a heading of level 1 begins one."
     for i, (heading, text, codes) in enumerate(sections(cells)):
+        if heading.startswith('Answers'): continue
         whole = re.match('Recap|Exercises', heading)
         yield f'# {heading}\n\n' + (text.partition(':::')[0] if whole else first_sentence(text))
         if whole: continue
