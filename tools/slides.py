@@ -11,10 +11,10 @@ from docs import CITATIONS, TOOLS, cell_markdown, pandoc, text_of
 LONGEST = 14   # lines of code on a slide
 NO_PROSE = re.compile(r'[#|>!:<`$]|[-*] |\d+\. |`\(X')   # headings, tables, quotations, lists, formulas, the shape ribbon
 
-def first_sentence(text):
+def first_sentence(text, ends='.?!'):
     text = re.sub(r'\*\*The \w+\.\*\* ', '', text)   # the labels 'The question.', 'The answer.'
     paragraphs = [p.strip() for p in re.split(r'\n\s*\n', text) if p.strip() and not NO_PROSE.match(p.strip())]
-    return re.match(r'.+?(?:[.?!](?=\s|\*|$)\**|$)', paragraphs[0].replace('\n', ' '))[0].rstrip(':') if paragraphs else ''
+    return re.match(rf'.+?(?:[{ends}](?=\s|\*|$)\**|$)', paragraphs[0].replace('\n', ' '))[0].rstrip(':') if paragraphs else ''
 
 def sections(cells):
     "[(heading, text, [code cells])]; the first has the notebook's question under its title."
@@ -32,7 +32,7 @@ def slides(cells, folder):
     for i, (heading, text, codes) in enumerate(sections(cells)):
         if heading.startswith('Answers'): continue
         whole = re.match('Recap|Exercises', heading)
-        yield f'# {heading}\n\n' + (text.partition(':::')[0] if whole else first_sentence(text))
+        yield f'# {heading}\n\n' + (text.partition(':::')[0] if whole else first_sentence(text, '?' if i == 0 else '.?!'))
         if whole: continue
         short = [c for c in codes if not directives(text_of(c['source'])).keys() & {'hide', 'default_exp'} and 1 < len(text_of(c['source']).splitlines()) <= LONGEST and not re.match(r'(#\|.*\n)*(from|import) ', text_of(c['source']))]
         for j, cell in enumerate(codes):
