@@ -5,7 +5,7 @@ PEERS := .venv/peers
 BENCHES := scan conv cnn model preprocess data_loading viewer training resume distributed metrics inference
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow-ci notebooks readme docs bench clean
+.PHONY: help demo test test-slow-ci notebooks readme docs slides lecture bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -28,6 +28,13 @@ readme: $(READY) ## README.md from nbs/index.ipynb
 docs: $(READY) ## the docs site, in _docs (open _docs/index.html)
 	@$(BIN)/python tools/docs.py
 
+slides: $(READY) ## slides of a notebook, in _slides (NB="15_scan")
+	@$(BIN)/python tools/slides.py $(NB)
+
+lecture: $(READY) ## a folder for a room without a network, in _lecture: packages, pages, slides (ARGS="--platforms linux"; some GB)
+	@$(BIN)/pip install -q -c constraints.txt jupyterlab
+	@$(BIN)/python tools/lecture.py $(ARGS)
+
 bench: $(READY) $(PEERS) ## how fast everything is: ratios measured in one run, with the goals and limits beside them (some minutes)
 	@for name in $(BENCHES); do $(BIN)/python benchmarks/$$name.py || exit; done
 
@@ -36,7 +43,7 @@ $(PEERS): $(READY)
 	@$(BIN)/pip install -q --no-deps --target $(PEERS) mambapy==1.2.0
 
 clean: ## remove what was built: environment, docs, caches (never runs/)
-	rm -rf .venv _docs _proc build dist *.egg-info nbs/nbdev.yml nbs/sidebar.yml
+	rm -rf .venv _docs _proc _slides _lecture build dist *.egg-info nbs/nbdev.yml nbs/sidebar.yml
 	find brainmt nbs tools -name __pycache__ -prune -exec rm -rf {} +
 
 # Try each name: a found command may still be a placeholder that does not run, or lack the venv module.

@@ -7,9 +7,11 @@ __all__ = ['read_manifest', 'preprocess_cohort']
 
 # %% ../nbs/09_cohort.ipynb #76eeb283
 # Example:
+#     from brainmt.synth import SynthConfig, write_cohort
+#     root = write_cohort('cohort', SynthConfig(n_subjects=4, n_frames=48))   # real files, to try things on
 #     from brainmt.preprocess import PreprocessConfig
 #     from brainmt.cohort import preprocess_cohort
-#     manifest = preprocess_cohort('bids', 'store', PreprocessConfig(grid='MNI152_2mm'), n_jobs=4)
+#     manifest = preprocess_cohort(root, 'store', PreprocessConfig(grid='native'), n_jobs=2)
 #     manifest.status.value_counts()                 # done, skipped, failed; the reasons stand beside it
 
 import errno, re, shutil, time, warnings, zlib

@@ -7,9 +7,14 @@ __all__ = ['window_starts', 'random_start', 'Unpack', 'pad_window', 'WindowDatas
 
 # %% ../nbs/13_data.ipynb #baee9300
 # Example:
+#     from brainmt.synth import SynthConfig, write_cohort
+#     root = write_cohort('cohort', SynthConfig(n_subjects=40, n_frames=48))   # real files, to try things on
+#     from brainmt.cohort import preprocess_cohort
+#     from brainmt.phenotype import read_table, make_split
 #     from brainmt.data import make_dls
-#     dls = make_dls('store/', table, split, n_frames=48, batch_size=16)   # table: read_table, split: make_split
-#     x, y = dls.one_batch()                                               # (16, 48, 1, X, Y, Z), (16, 1)
+#     preprocess_cohort(root, 'store'); table = read_table('cohort/participants.tsv', target='label')
+#     dls = make_dls('store', table, make_split(table.index, stratify=table['label']), n_frames=48, batch_size=16)
+#     x, y = dls.one_batch()              # (16, 48, 1, X, Y, Z), (16, 1)
 
 import math, warnings, weakref
 from contextlib import contextmanager

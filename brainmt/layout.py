@@ -10,7 +10,9 @@ __all__ = ['Scan', 'subject_of', 'describe', 'namesakes', 'find_runs', 'unpack_b
 #     from brainmt.layout import describe, find_runs
 #     scan = describe('100001/MNINonLinear/Results/rfMRI_REST1_LR/rfMRI_REST1_LR_hp2000_clean.nii.gz')
 #     scan.subject, scan.name, scan.space            # '100001', 'sub-100001_run-REST1LR', 'MNI'
-#     runs = find_runs('bids')                       # every run below the folder, described
+#     from brainmt.synth import SynthConfig, write_cohort
+#     root = write_cohort('cohort', SynthConfig(n_subjects=4, n_frames=48))
+#     runs = find_runs(root)                         # every run below the folder, described
 
 import os, re, shutil, warnings, zipfile, zlib
 from dataclasses import dataclass

@@ -12,8 +12,10 @@ __all__ = ['CLASSIFICATION', 'REGRESSION', 'MULTICLASS', 'CONNECTIVITY', 'TASKS'
 
 # %% ../nbs/31_metrics.ipynb #f23e7a87
 # Example:
+#     import numpy as np
 #     from brainmt.metrics import auroc, bootstrap_ci, permutation_p
-#     auroc(y, p), bootstrap_ci(auroc, y, p), permutation_p(auroc, y, p)   # 0.97, (0.93, 0.99), 0.0005
+#     y = np.arange(40) % 2; p = y + np.random.randn(40)                   # labels, scores
+#     auroc(y, p), bootstrap_ci(auroc, y, p), permutation_p(auroc, y, p)   # value, (low, high), p
 
 from collections.abc import Callable, Iterator
 import numpy as np

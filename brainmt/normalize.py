@@ -7,8 +7,10 @@ __all__ = ['METHODS', 'Stats', 'Moments', 'normalize', 'denormalize', 'zscore', 
 
 # %% ../nbs/05_normalize.ipynb #4ebdc741
 # Example:
+#     import numpy as np
 #     from brainmt.normalize import normalize, denormalize
-#     normed, stats = normalize(frames, 'zscore_voxelwise')   # frames: (T, V), brain voxels only
+#     frames = 1000 + np.random.randn(100, 5000).astype('float32')   # (T, V), brain voxels only
+#     normed, stats = normalize(frames, 'zscore_voxelwise')
 #     again = denormalize(normed, stats)
 
 import copy

@@ -8,10 +8,12 @@ __all__ = ['read_table', 'read_groups', 'write_table', 'TargetScaler', 'Split', 
 
 # %% ../nbs/12_phenotype.ipynb #1773cbef
 # Example:
+#     from brainmt.synth import SynthConfig, write_cohort
+#     root = write_cohort('cohort', SynthConfig(n_subjects=40, n_frames=48))   # real files, to try things on
 #     from brainmt.phenotype import read_table, make_split, audit_split
-#     table = read_table('participants.tsv', target='sex')             # one row per subject: 0 female, 1 male
-#     split = make_split(table.index, stratify=table['sex'], seed=0)   # 70/15/15
-#     audit_split(split, table)                                        # raises if anybody is on two sides
+#     table = read_table('cohort/participants.tsv', target='label')      # one row per subject
+#     split = make_split(table.index, stratify=table['label'], seed=0)   # 70/15/15
+#     audit_split(split, table)                                          # raises if anybody is on two sides
 
 import difflib, pickle, re, warnings
 from dataclasses import asdict, dataclass, field

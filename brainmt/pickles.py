@@ -7,7 +7,9 @@ __all__ = ['pickled_cells']
 
 # %% ../nbs/11_pickles.ipynb #5d4b14a8
 # Example:
+#     import pickle
 #     from brainmt.pickles import pickled_cells
+#     pickle.dump({'001': 24.5, '002': 31.}, open('targets.pkl', 'wb'))
 #     pickled_cells('targets.pkl')        # one row per subject, every cell as text; nothing in the file is run
 
 import math, pickletools, re

@@ -9,7 +9,10 @@ __all__ = ['plot_learning_curve', 'plot_metric_curve', 'in_words', 'plot_roc', '
 
 # %% ../nbs/37_plots.ipynb #f2aa6975
 # Example:
+#     import numpy as np
+#     from brainmt.scoring import calibration
 #     from brainmt.plots import plot_calibration
+#     p = np.random.rand(500); y = np.random.rand(500) < p
 #     plot_calibration(calibration(y, p))        # a matplotlib Figure
 
 import os

@@ -7,8 +7,10 @@ __all__ = ['PreprocessConfig', 'fingerprint', 'preprocess_run']
 
 # %% ../nbs/08_preprocess.ipynb #c62e686d
 # Example:
+#     from brainmt.synth import SynthConfig, write_cohort
+#     root = write_cohort('cohort', SynthConfig(n_subjects=4, n_frames=48))   # real files, to try things on
 #     from brainmt.preprocess import PreprocessConfig, preprocess_run
-#     run = preprocess_run('sub-001_task-rest_space-MNI152NLin6Asym_desc-preproc_bold.nii.gz', 'store', PreprocessConfig(grid='MNI152_2mm'))
+#     run = preprocess_run('cohort/sub-001/func/sub-001_task-rest_space-MNI152NLin2009aSym_res-8_bold.nii.gz', 'store', PreprocessConfig(grid='native'))
 #     run.window(0, 48), run.quality                # (48, V) normalised frames; what was noticed on the way
 
 import fnmatch, hashlib, tempfile, warnings

@@ -7,9 +7,11 @@ __all__ = ['write_qc']
 
 # %% ../nbs/39_qc.ipynb #d8d4034c
 # Example:
+#     from brainmt.synth import SynthConfig, write_cohort
+#     root = write_cohort('cohort', SynthConfig(n_subjects=4, n_frames=48))   # real files, to try things on
 #     from brainmt.cohort import preprocess_cohort, read_manifest
 #     from brainmt.qc import write_qc
-#     preprocess_cohort('bids', 'store')
+#     preprocess_cohort(root, 'store')
 #     write_qc('store', read_manifest('store'), 'store')   # store/qc.html: what the scans are worth
 
 import base64, io, os, re

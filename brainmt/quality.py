@@ -8,9 +8,11 @@ __all__ = ['RADIUS', 'FD_HIGH', 'LIMITS', 'Traces', 'spikes', 'framewise_displac
 
 # %% ../nbs/06_quality.ipynb #c4c053d7
 # Example:
+#     from brainmt.synth import SynthConfig, write_cohort
+#     root = write_cohort('cohort', SynthConfig(n_subjects=4, n_frames=48))   # real files, to try things on
 #     from brainmt.volume import load_bold
 #     from brainmt.quality import quality, concerns
-#     row = quality(load_bold('sub-001_task-rest_space-MNI152NLin2009aSym_res-8_bold.nii.gz'))
+#     row = quality(load_bold('cohort/sub-001/func/sub-001_task-rest_space-MNI152NLin2009aSym_res-8_bold.nii.gz'))
 #     row['tsnr'], concerns(row)
 
 import gzip, re, zlib

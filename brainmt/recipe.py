@@ -10,7 +10,9 @@ __all__ = ['LOSSES', 'pearson', 'CLASSIFICATION', 'MULTICLASS', 'REGRESSION', 'L
 # %% ../nbs/27_recipe.ipynb #ea7e2b1b
 # Example:
 #     import torch
+#     from brainmt.model import BrainMT
 #     from brainmt.recipe import LOSSES, ScaledAdamW, param_groups
+#     model = BrainMT.from_preset('tiny')
 #     loss = LOSSES['classification']()                                  # binary cross-entropy, a mean over subjects
 #     opt = ScaledAdamW(param_groups(model, layer_decay=.75), lr=2e-4)   # stem slowest, head at 2e-4; only matrices decay
 

@@ -8,8 +8,11 @@ __all__ = ['FEW', 'evaluate', 'text_report', 'per_output', 'compare', 'calibrati
 
 # %% ../nbs/32_scoring.ipynb #6446a008
 # Example:
+#     import numpy as np, pandas as pd
 #     from brainmt.scoring import evaluate, by_group
-#     evaluate(predictions, table, 'classification')['auroc']   # {'value': 0.97, 'low': 0.93, 'high': 0.99, 'p': 0.0005, 'chance': 0.5}
+#     table = pd.DataFrame({'label': [0, 1]*40, 'site': ['A']*40 + ['B']*40}, index=[f'{i:03}' for i in range(80)])
+#     predictions = pd.DataFrame({'probability': 1/(1 + np.exp(-table.label - np.random.randn(80)))}, index=table.index)
+#     evaluate(predictions, table, 'classification')['auroc']   # {'value', 'low', 'high', 'p', 'chance'}
 #     by_group(predictions, table, 'site', 'classification')    # the same for each site
 
 from collections.abc import Mapping

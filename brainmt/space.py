@@ -7,9 +7,11 @@ __all__ = ['MASKS', 'find_space', 'check_space', 'warp_to_mni', 'resample_to', '
 
 # %% ../nbs/04_space.ipynb #f802fd7d
 # Example:
+#     from brainmt.synth import SynthConfig, write_cohort
+#     root = write_cohort('cohort', SynthConfig(n_subjects=4, n_frames=48))   # real files, to try things on
 #     from brainmt.volume import load_bold
 #     from brainmt.space import brain_mask, find_space
-#     bold = load_bold('sub-001_task-rest_space-MNI152NLin2009aSym_res-8_bold.nii.gz')
+#     bold = load_bold('cohort/sub-001/func/sub-001_task-rest_space-MNI152NLin2009aSym_res-8_bold.nii.gz')
 #     find_space(bold)                                        # 'MNI'
 #     for frames in bold.in_mask(brain_mask(bold)): ...       # (n, V): the brain's voxels, a few frames at a time
 

@@ -8,9 +8,11 @@ __all__ = ['stable_fraction', 'subject_id', 'match_subjects', 'Split', 'make_spl
 # %% ../nbs/10_split.ipynb #1773cbef
 # Example:
 #     from brainmt.split import make_split, audit_split
-#     split = make_split(['sub-001', 'sub-002', ...], seed=0, groups=family)   # 70/15/15, families together
-#     split.save('split.json')                                                 # three lists and a checksum
-#     audit_split(split, groups=family)                                        # raises if anybody is on two sides
+#     subjects = [f'{i:03}' for i in range(200)]
+#     family = {s: int(s)//2 for s in subjects}            # siblings
+#     split = make_split(subjects, seed=0, groups=family)  # 70/15/15, families together
+#     split.save('split.json')                             # three lists and a checksum
+#     audit_split(split, groups=family)                    # raises if anybody is on two sides
 
 import hashlib, json
 from collections import Counter

@@ -7,9 +7,13 @@ __all__ = ['FORMAT_VERSION', 'TRACES', 'Run', 'open_run', 'write_run', 'open_coh
 
 # %% ../nbs/07_store.ipynb #0e12c9cc
 # Example:
+#     from brainmt.normalize import normalize
 #     from brainmt.store import write_run, open_run
-#     run = write_run('sub-001.safetensors', frames, mask, affine, tr=2., stats=stats)   # frames: (T, V), normalised
-#     run.window(start=10, n=48)                                                         # (48, V) float16, nothing else is read
+#     from brainmt.synth import SynthConfig, brain_grid, make_subject
+#     mask, affine = brain_grid()
+#     normed, stats = normalize(make_subject(SynthConfig(), 0, 1.), 'zscore_voxelwise')      # (T, V)
+#     run = write_run('sub-001.safetensors', normed, mask, affine, tr=2., stats=stats)
+#     run.window(start=10, n=48)                                                             # (48, V) float16, nothing else is read
 
 import hashlib, json, os
 from dataclasses import dataclass, field

@@ -7,8 +7,10 @@ __all__ = ['GRIDS', 'Grid', 'named_grid', 'Bold', 'load_bold']
 
 # %% ../nbs/03_volume.ipynb #4148e8b0
 # Example:
+#     from brainmt.synth import SynthConfig, write_cohort
+#     root = write_cohort('cohort', SynthConfig(n_subjects=4, n_frames=48))   # real files, to try things on
 #     from brainmt.volume import load_bold
-#     bold = load_bold('sub-001_task-rest_space-MNI152NLin2009aSym_res-8_bold.nii.gz')
+#     bold = load_bold('cohort/sub-001/func/sub-001_task-rest_space-MNI152NLin2009aSym_res-8_bold.nii.gz')
 #     for frames in bold.in_mask(bold.mean_image() > 500): ...   # (n, V): the voxels of a mask, a few frames at a time
 
 import gzip, json, warnings, zlib

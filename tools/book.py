@@ -46,12 +46,14 @@ def run_here(path, flags, store):
         shell.cell(cell)
         if time.time() - started > 10: print(f'         {path.stem}: {time.time() - started:.0f} s in the cell {first_line(cell)}')
         if shell.exc: sys.exit(f'{shell.prettytb(fname=path.name)}\nin the cell:\n\n{cell.source}')
-        if cell.outputs and not stored: unstored.append(f'{first_line(cell)}\n    {str(cell.outputs)[:300]}')
+        if cell.outputs and not stored or 'fresh' in directives(cell.source) and texts(cell.outputs) != texts(stored): unstored.append(f'{first_line(cell)}\n    {str(cell.outputs)[:300]}')
     if store:
         from nbdev.clean import clean_nb
         clean_nb(nb, clean_ids=False)
         write_nb(nb, path)
-    elif unstored: sys.exit(f'{path.name}: the output of these cells is not stored; run `make notebooks NB={path.stem}`:\n  ' + '\n  '.join(unstored))
+    elif unstored: sys.exit(f'{path.name}: the output of these cells is not stored, or no longer what is stored; run `make notebooks NB={path.stem}`:\n  ' + '\n  '.join(unstored))
+
+def texts(outputs): return [''.join(text) for out in outputs or [] for kind, text in sorted(out.get('data', {}).items()) if kind.startswith('text')]
 
 def first_line(cell): return next((line for line in cell.source.splitlines() if line and not line.startswith('#')), '')
 

@@ -11,7 +11,8 @@ from book import NBS, ROOT, directives, notebooks, run_fresh, side_by_side
 
 LARGEST = 400_000   # bytes of a notebook
 MACHINE = re.compile(r'(?<![\w.])/(?:root|work|tmp|home|Users|private|var)/|<[^<>]* at 0x[0-9a-f]+')   # paths and addresses: different on each machine
-SOURCES = ('nbs', 'brainmt', 'settings.ini', 'setup.py', 'README.md', 'LICENSE', 'MANIFEST.in', '_quarto.yml')
+SOURCES = ('nbs', 'brainmt', 'index_files', 'settings.ini', 'setup.py', 'README.md', 'LICENSE', 'MANIFEST.in', '_quarto.yml', 'CHANGELOG.md', 'CITATION.cff', 'requirements.txt', 'constraints.txt')
+DEVELOPERS = ('nbdev', 'execnb', 'ghapi', 'fastgit', 'pypandoc', 'build', 'twine', 'setuptools', 'pip')   # what a user of the library need not have
 
 def copy_of_sources(folder):
     "A copy to build in, so that an interrupted check leaves the working tree as it was."
@@ -97,14 +98,19 @@ def docs_render(tmp):
     return call([sys.executable, ROOT/'tools'/'docs.py', '--out', tmp])
 
 def wheel_works(tmp):
-    "a wheel built from here installs, imports and starts"
-    copy, target = copy_of_sources(tmp/'source'), tmp/'target'
-    build = [sys.executable, '-m', 'pip', 'wheel', '--quiet', '--disable-pip-version-check', '--no-deps', '--no-build-isolation', '--wheel-dir', tmp, '.']
+    "an sdist, and the wheel built from it, are described well, install, import without nbdev and start"
+    copy, dist, target = copy_of_sources(tmp/'source'), tmp/'dist', tmp/'target'
     install = [sys.executable, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-deps', '--no-index', '--target', target]
-    imports = f'import pkgutil, importlib, brainmt; assert brainmt.__file__.startswith({str(target)!r}), brainmt.__file__\nfor m in pkgutil.iter_modules(brainmt.__path__): importlib.import_module("brainmt." + m.name) if m.name != "__main__" else None'
-    problems = call(build, cwd=copy) or call([*install, *tmp.glob('*.whl')])
+    problems = call([sys.executable, '-m', 'build', '--no-isolation', '--outdir', dist, copy]) or call([sys.executable, '-m', 'twine', 'check', '--strict', *dist.glob('*')]) or call([*install, *dist.glob('*.whl')])
     if problems: return problems
     env = {'PYTHONPATH': str(target), 'PATH': '/usr/bin:/bin', 'HOME': str(tmp)}   # the installed copy, not this folder
+    imports = f'''import sys, pkgutil
+sys.modules.update(dict.fromkeys({DEVELOPERS}))   # importing one of them is an error now
+import brainmt
+assert brainmt.__file__.startswith({str(target)!r}), brainmt.__file__
+assert not sys.modules.keys() & {{'numpy', 'torch', 'fastai'}}, 'import brainmt must load nothing else'
+for m in pkgutil.iter_modules(brainmt.__path__):
+    if m.name != '__main__': __import__('brainmt.' + m.name)'''
     left_out = [f'brainmt/{n} is not in the wheel; see MANIFEST.in.' for n in different(copy/'brainmt', target/'brainmt', '*') if (copy/'brainmt'/n).is_file()]
     return left_out or call([sys.executable, '-c', imports], env=env, cwd=tmp) or call([sys.executable, target/'bin'/'brainmt-demo', '--help'], env=env, cwd=tmp)
 
