@@ -242,7 +242,7 @@ def _view(r, images):
     return dict(title=str(r.get('title') or 'BrainMT run'), subtitle=' · '.join(subtitle), style='report.css',
         images={k: 'data:image/png;base64,' + base64.b64encode(v).decode() for k, v in images.items()}, metric_name=in_words(name), two_classes=task == 'classification',
         verdict=verdict(metrics, task, null, n, r.get('comparisons')) if metrics else [], rivals=list(_rival_rows(r.get('baselines'), r.get('comparisons'), name)),
-        metrics=list(_metric_rows(metrics, null)), has_null=bool(null), groups=list(_group_rows(r.get('groups'))), seeds=_seed_rows(r.get('seeds')),
+        left_out=[(str(k), str(v)) for k, v in (r.get('left_out') or {}).items()], metrics=list(_metric_rows(metrics, null)), has_null=bool(null), groups=list(_group_rows(r.get('groups'))), seeds=_seed_rows(r.get('seeds')),
         calibration=_calibration_said(p, task), not_told=_not_told(r),
         n_subjects=n, subjects=[] if p is None else _cells(shown), subject_columns=[] if p is None else list(shown.columns), hidden_columns=0 if p is None else p.shape[1] - shown.shape[1],
         table=[] if table is None else _cells(table), table_columns=[] if table is None else [in_words(c) for c in table.columns],
@@ -282,7 +282,7 @@ def _numbers(r):
 # %% ../nbs/38_report.ipynb #c9981e88
 def write_report(
     folder:str|os.PathLike, # Where report.html, metrics.json and plots/ go; made when missing
-    results:Mapping,        # Any of: title, task, effect, seed, config, data, split, metrics, null_metrics, baselines and comparisons (name → metrics, name → `compare`), predictions (with target), null_predictions, groups (a list of `by_group`), seeds (`over_seeds`), windows_by_length, history, attribution, versions, timings
+    results:Mapping,        # Any of: title, task, effect, seed, config, data, split, metrics, null_metrics, baselines and comparisons (name → metrics, name → `compare`), left_out (name of a baseline → why), predictions (with target), null_predictions, groups (a list of `by_group`), seeds (`over_seeds`), windows_by_length, history, attribution, versions, timings
     plots:bool=True,        # Also keep the figures as PNG files in plots/
 )->Path: # The page
     "Write the self-contained `report.html` of a run, with `metrics.json` beside it, and return its path. Raises `InputError` for another task or a map that is missing."
