@@ -394,9 +394,10 @@ def _followers(p, out, boards):
 
 # %% ../nbs/43_cli.ipynb #d17dc0ff
 def _data(runs):
-    "What the scans are, from the first of them."
-    first = next(iter(runs.values()))[0]
-    return dict(subjects=len(runs), frames=first.n_frames, tr=f'{first.tr:g} s', voxels=f'{first.n_voxels:,} in the brain of {"×".join(map(str, first.shape))}', preprocessing=first.fingerprint)
+    "What the scans are and how they were prepared, from the first of them."
+    first, said = next(iter(runs.values()))[0], ('grid', 'space', 'mask', 'normalization', 'background', 'interpolation', 'confounds', 'nonfinite')
+    how = {k: first.fingerprint[k] for k in said if k in first.fingerprint}
+    return dict(subjects=len(runs), frames=first.n_frames, tr=f'{first.tr:g} s', voxels=f'{first.n_voxels:,} in the brain of {"×".join(map(str, first.shape))}') | how
 
 def _report(out, p, found, metrics, more):
     "report.html of a run."
