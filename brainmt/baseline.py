@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'Atlas', 'make_parcels', 'load_atlas', 'parcel_signals', 'Connectomes', 'connectomes', 'Connectome',
-           'baseline']
+           'baseline', 'beside']
 
 # %% ../nbs/34_baseline.ipynb #10bbec02
 # Example:
 #     from brainmt.baseline import load_atlas, connectomes, baseline
 #     atlas = load_atlas('schaefer_200', run)                     # or a file, or 'power_2011', or make_parcels(run)
 #     found = connectomes('store/', atlas, cache='cache/')        # one covariance matrix a subject
-#     predictions = baseline(found, table, split, 'tangent')      # the table that evaluate.predict gives: same columns, same report
+#     rival = baseline(found, table, split, 'tangent')            # the table that evaluate.predict gives: same columns, same report
+#     beside(predictions, found, table, split, 'classification')  # several rivals and their distance to the model, for write_report
 
 import hashlib, json, re, warnings
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,7 @@ from .space import resample_to
 from .store import Run
 from .split import Split, _group_of, audit_split, match_subjects
 from .data import _by_subject, _targets
+from .scoring import compare, evaluate
 from .evaluate import fingerprint_difference
 
 # %% ../nbs/34_baseline.ipynb #ed656813
@@ -477,3 +479,30 @@ def baseline(
     if rows.index.has_duplicates: raise InputError(f'subject {rows.index[rows.index.duplicated()][0]!r} is tested in more than one fold. Give the folds of one make_folds.')
     rows.attrs = dict(kind=kind, estimator=estimator or ('logistic' if 'probability' in rows else 'ridge'), atlas=found.atlas.name, chosen=[c for _, c in parts])
     return rows
+
+# %% ../nbs/34_baseline.ipynb #eab4b07c
+def _called(kind, covariates):
+    "What a report calls a baseline."
+    names = [] if covariates is None else [str(c) for c in covariates]
+    return ', '.join([*names, 'motion']) if kind == 'covariates' else kind if kind == 'mean image' else f'connectome, {kind}'
+
+def beside(
+    predictions:pd.DataFrame, # The model's, of the split's test side: from `predict`
+    found:Connectomes,        # From `connectomes`
+    table:pd.DataFrame,       # Targets
+    split:Split,              # The model's own
+    task:str,                 # 'classification' or 'regression'
+    kinds:Sequence[str]=('tangent', 'covariates'), # Of `KINDS`: a strong rival and a cheap one
+    covariates:pd.DataFrame|None=None, # As in `baseline`
+    groups=None, seed:int=0,  # As in `baseline`
+)->dict: # For `write_report`: baselines, comparisons, left_out (name → reason); baseline_predictions
+    "Baselines on the model's split, their metrics, and the paired differences. What cannot be fitted is left out, with the reason."
+    result = dict(baselines={}, comparisons={}, left_out={}, baseline_predictions={})
+    for kind in kinds:
+        name = _called(kind, covariates)
+        try:
+            rival = baseline(found, table, split, kind, covariates=covariates, groups=groups, seed=seed)
+            result['baselines'][name], result['comparisons'][name] = evaluate(rival, table, task), compare(predictions, rival, table, task)
+            result['baseline_predictions'][name] = rival
+        except InputError as e: result['left_out'][name] = str(e)
+    return result

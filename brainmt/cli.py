@@ -144,6 +144,22 @@ def _table(d, task):
     if found != _KINDS[task]: raise InputError(f'{d.target_path}: column {d.target_col!r} is {found}, but task={task}. Use task={_TASK_OF[found]}, or another column.')
     return table
 
+# %% ../nbs/43_cli.ipynb #86e954fd
+def _people(path, wanted=None, target=(), id_col=None, missing=()):
+    "Site, sex and age by subject, where the table has them; or the `wanted` columns. Raises `InputError` for a wanted one that is not there."
+    import numpy as np, pandas as pd
+    from brainmt.phenotype import _blank, _find_column, _read_cells, _subject_index
+    cells, found = _read_cells(path), {}
+    for name in ('site', 'sex', 'age') if wanted is None else wanted:
+        try: column = _find_column(list(cells), name, path)
+        except InputError:
+            if wanted is not None: raise
+            continue
+        if column not in target: found[name] = cells[column].astype(object).mask(_blank(cells[column], missing), np.nan)
+    numbers = {k: pd.to_numeric(v, errors='coerce') for k, v in found.items()}
+    rows = {k: numbers[k] if numbers[k].notna().sum() == v.notna().sum() else v for k, v in found.items()}   # words stay words
+    return pd.DataFrame(rows, index=cells.index).set_axis(_subject_index(cells, id_col, path))
+
 # %% ../nbs/43_cli.ipynb #e3ddba35
 def _synthetic(settings, folder)->Dataset:
     "The synthetic cohort, made or found: the dataset with its paths filled in."
@@ -201,7 +217,7 @@ def _device(name, backend=None):
 def plan(
     settings:Train,
     folder:str|Path|None=None, # Where a synthetic cohort may be made
-)->SimpleNamespace: # runs, both (subject in the table → in the store), table, split, dls, cfg, config, settings
+)->SimpleNamespace: # runs, both (subject in the table → in the store), table, split, groups, people, atlas, dls, cfg, config, settings
     "Everything that a run would train with. Raises `InputError` for what cannot be."
     from brainmt.data import make_dls
     from brainmt.phenotype import read_groups
@@ -218,12 +234,22 @@ def plan(
     if table.empty: raise InputError(f'no subject of {d.target_path} has a scan in {d.img_path}. Compare the spelling of the ids.')
     groups = read_groups(d.target_path, d.group_col, id_col=d.id_col) if d.group_col else None
     split = make_split(table.index, seed=r.seed, groups=groups, stratify=table[table.columns[0]] if task in ('classification', 'multiclass') else None)
+    people, atlas = _people(d.target_path, settings.evaluate.groups, table.attrs['columns'].values(), d.id_col, d.missing), _rivals_atlas(settings.evaluate, next(iter(runs.values())))
     frames = d.num_frames_slice or settings.model.num_frames
     dls = make_dls(runs, table, split, frames, r.batch_size, seed=r.seed, num_workers=r.num_workers, short=d.short, device=device)
     config = model_config(settings, volume=tuple(dls.mask.shape), num_frames=frames, num_outputs=len(dls.targets))
     _agree(config, dls)
     begin = _begin_from(settings.inference.checkpoint_path, config) if settings.inference.checkpoint_path else None
-    return SimpleNamespace(runs=runs, both=both, table=table, split=split, dls=dls, cfg=cfg, config=config, begin=begin, settings=settings)
+    return SimpleNamespace(runs=runs, both=both, table=table, split=split, groups=groups, people=people, atlas=atlas, dls=dls, cfg=cfg, config=config, begin=begin, settings=settings)
+
+# %% ../nbs/43_cli.ipynb #799b9a2f
+def _rivals_atlas(e, runs):
+    "The named atlas on the runs' grid, or None. Raises `InputError` for it, and for a kind of baseline that does not exist."
+    if not e.baseline: return None
+    from brainmt.baseline import KINDS, load_atlas
+    for kind in e.baseline:
+        if kind not in KINDS: raise InputError(f'evaluate.baseline={list(e.baseline)}: {kind!r} is no baseline.{nearest(kind, KINDS)} Expected some of {", ".join(KINDS)}, or [] for none.')
+    return load_atlas(e.atlas, runs[0]) if e.atlas else None
 
 # %% ../nbs/43_cli.ipynb #283bc14f
 def _agree(config, dls):
@@ -272,6 +298,34 @@ def _judge(out, model, runs, table, task, name='', windows=3):
     metrics, found = evaluate(found, table, task), _with_truth(found, table, task)
     write_predictions(found, out/f'predictions{name}.csv')
     return found, metrics
+
+# %% ../nbs/43_cli.ipynb #47de544a
+def _beside(runs, split, found, table, task, e, people=None, atlas=None, groups=None, seed=0, cache=None):
+    "The baselines of `e.baseline` beside the model's predictions `found`, for `write_report`."
+    from brainmt.baseline import beside, connectomes, make_parcels
+    if not e.baseline: return {}
+    if task not in ('classification', 'regression'): return dict(left_out={'linear baseline': f'it predicts one number or two classes; this is {task}.'})
+    theirs = {s: runs[s] for side in split.sides.values() for s in side}
+    try:
+        known = connectomes(theirs, atlas or make_parcels(next(iter(theirs.values()))[0]), cache, n_jobs=2)
+        return beside(found, known, table, split, task, e.baseline, None if people is None or people.empty else people, groups, seed)
+    except InputError as reason: return dict(left_out={'linear baseline': str(reason)})
+
+# %% ../nbs/43_cli.ipynb #281cea04
+def _by_groups(found, table, task, people, most=30):
+    "The main metric by each column of `people` that divides the predicted subjects, for `write_report`."
+    import pandas as pd
+    from brainmt.scoring import by_group
+    shown = people.reindex(found.index)
+    kinds = {c: shown[c].nunique() for c in shown}
+    return [by_group(found, table, shown[c], task) for c, n in kinds.items() if n > 1 and (n <= most or pd.api.types.is_numeric_dtype(shown[c]))]
+
+# %% ../nbs/43_cli.ipynb #2eb4bd80
+def _rivals_said(metrics, task, more):
+    "What the report says about the baselines, and why one was left out."
+    from brainmt.report import verdict
+    said = [line for _, line in verdict(metrics, task, comparisons=more.get('comparisons')) if 'baseline “' in line]
+    return '\n'.join(said + [f'{name} was left out: {reason}' for name, reason in more.get('left_out', {}).items()])
 
 # %% ../nbs/43_cli.ipynb #66fdae24
 @contextmanager
@@ -322,9 +376,11 @@ def _finish(p, out, model):
     "Judge the held-out subjects, and write down how good it is."
     from brainmt.evaluate import text_report
     task = p.settings.task.name
-    found, metrics = _judge(out, model, {s: p.runs[p.both[s]] for s in p.split.test}, p.table, task)
-    _report(out, p, found, metrics)
-    print(text_report(found, p.table, task, found=metrics))
+    runs, e = {s: p.runs[store] for s, store in p.both.items()}, p.settings.evaluate
+    found, metrics = _judge(out, model, {s: runs[s] for s in p.split.test}, p.table, task)
+    more = _beside(runs, p.split, found, p.table, task, e, p.people, p.atlas, p.groups, p.settings.run.seed, e.cache or out/'connectomes')
+    _report(out, p, found, metrics, more | dict(groups=_by_groups(found, p.table, task, p.people)))
+    print(text_report(found, p.table, task, found=metrics), _rivals_said(metrics, task, more), sep='\n')
     print(f'Everything is in {out}/')
 
 # %% ../nbs/43_cli.ipynb #cb7486d0
@@ -337,13 +393,19 @@ def _followers(p, out, boards):
     return cbs
 
 # %% ../nbs/43_cli.ipynb #d17dc0ff
-def _report(out, p, found, metrics):
+def _data(runs):
+    "What the scans are and how they were prepared, from the first of them."
+    first, said = next(iter(runs.values()))[0], ('grid', 'space', 'mask', 'normalization', 'background', 'interpolation', 'confounds', 'nonfinite')
+    how = {k: first.fingerprint[k] for k in said if k in first.fingerprint}
+    return dict(subjects=len(runs), frames=first.n_frames, tr=f'{first.tr:g} s', voxels=f'{first.n_voxels:,} in the brain of {"×".join(map(str, first.shape))}') | how
+
+def _report(out, p, found, metrics, more):
     "report.html of a run."
     import pandas as pd
     from brainmt.report import write_report
     s, d = p.settings, p.settings.dataset
-    write_report(out, dict(title=f'{d.ds_name}: {d.target_col}', task=s.task.name, seed=s.run.seed, config={k: str(v) for k, v in flat(s).items()}, versions=versions(), predictions=found.reset_index(), metrics=metrics,
-                           history=pd.read_csv(out/'history.csv'), split=dict(train=p.split.train, valid=p.split.valid, test=p.split.test, hash=p.split.hash, mode=p.split.mode)))
+    write_report(out, dict(title=f'{d.ds_name}: {d.target_col}', task=s.task.name, seed=s.run.seed, config={k: str(v) for k, v in flat(s).items()}, versions=versions(), predictions=found.reset_index(), metrics=metrics, data=_data(p.runs),
+                           history=pd.read_csv(out/'history.csv'), split=dict(train=p.split.train, valid=p.split.valid, test=p.split.test, hash=p.split.hash, mode=p.split.mode)) | more)
 
 # %% ../nbs/43_cli.ipynb #84881399
 def _jobs(words):
@@ -425,7 +487,8 @@ def evaluate(
     truth.attrs, found = table.attrs, found.drop(columns=[c for c in found if c.split('_')[0] == 'target'])   # the file's own, where it has any
     metrics = score(found, truth, s.task)
     print(text_report(found, truth, s.task, found=metrics))
-    if s.out: print(write_report(s.out, dict(title='Evaluation', task=s.task, metrics=metrics, predictions=_with_truth(found, truth, s.task))))
+    people = _people(s.target_path, None, table.attrs['columns'].values(), s.id_col).loc[list(partner.values())].set_axis(found.index)
+    if s.out: print(write_report(s.out, dict(title='Evaluation', task=s.task, metrics=metrics, predictions=_with_truth(found, truth, s.task), groups=_by_groups(found, truth, s.task, people))))
     return metrics
 
 # %% ../nbs/43_cli.ipynb #bedf8f99

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['DATASETS', 'MODELS', 'TASKS', 'SETTINGS', 'CONFIGS', 'Run', 'Training', 'Optimizer', 'Scheduler', 'Logging',
-           'Checkpoint', 'Inference', 'Distributed', 'Folder', 'Sweep', 'Hydra', 'Dataset', 'Model', 'Task', 'Train',
-           'Preprocess', 'Scans', 'Predict', 'Evaluate', 'Doctor', 'Demo', 'config_files', 'write_configs', 'flat',
-           'groups', 'nearest', 'compose', 'check', 'train_config', 'model_config', 'help_text']
+           'Checkpoint', 'Inference', 'Distributed', 'Judging', 'Folder', 'Sweep', 'Hydra', 'Dataset', 'Model', 'Task',
+           'Train', 'Preprocess', 'Scans', 'Predict', 'Evaluate', 'Doctor', 'Demo', 'config_files', 'write_configs',
+           'flat', 'groups', 'nearest', 'compose', 'check', 'train_config', 'model_config', 'help_text']
 
 # %% ../nbs/41_config.ipynb #33351134
 # Example:
@@ -99,6 +99,15 @@ class Inference:
 class Distributed:
     "Several processes."
     backend: str | None = _key(None, 'nccl or gloo; null: nccl with GPUs, gloo without')
+
+# %% ../nbs/41_config.ipynb #795ea90b
+@dataclass
+class Judging:
+    "What the held-out subjects are asked besides the model's score."
+    baseline: list[str] = _key(['tangent', 'covariates'], 'linear rivals on the same split: correlation, partial correlation, tangent, mean image, covariates; []: none')
+    atlas: str | None = _key(None, 'their parcels: a file, or a name such as schaefer_200; null: 60 from the brain\'s shape alone')
+    groups: list[str] | None = _key(None, 'columns by which results are also given, and which the covariates are; null: site, sex and age, where the table has them')
+    cache: str | None = _key(None, 'folder of connectomes, for several runs to share; null: connectomes/ in the run\'s folder')
 
 # %% ../nbs/41_config.ipynb #d338d33b
 @dataclass
@@ -207,6 +216,7 @@ class Train:
     checkpoint: Checkpoint = _key(Checkpoint, '')
     inference: Inference = _key(Inference, '')
     distributed: Distributed = _key(Distributed, '')
+    evaluate: Judging = _key(Judging, '')
     dataset: Dataset = _key(Dataset, '')
     model: Model = _key(Model, '')
     task: Task = _key(Task, '')
@@ -284,6 +294,7 @@ class Demo:
     n_subjects: int = _key(160, '96 to train on, 24 to choose the epoch with, 40 to judge by')
     epochs: int = _key(30, 'passes over the training subjects')
     null: bool = _key(True, 'train a second time on shuffled labels')
+    baseline: bool = _key(True, 'fit a linear model on connectomes beside it')
     explain_subjects: int = _key(8, 'held-out subjects whose attribution is averaged')
 
 SETTINGS = dict(train=Train, predict=Predict, preprocess=Preprocess, evaluate=Evaluate, demo=Demo, doctor=Doctor)

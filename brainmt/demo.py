@@ -16,9 +16,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from .core import InputError, versions, whole_file, whole_folder
-from .config import Demo
+from .config import Demo, Judging
 from .logbook import history_in, progress_bar, save_settings, watched
-from .cli import COMMANDS, _judge, _run
+from .cli import COMMANDS, _beside, _by_groups, _data, _judge, _people, _rivals_said, _run
 
 # %% ../nbs/44_demo.ipynb #ae1523ea
 class _Stages:
@@ -100,10 +100,10 @@ def _demo_explain(out, model, runs, n, effect):
 def demo(
     settings:Demo,
 )->Path: # The run's folder
-    "The whole path, without a network: synthetic scans → preprocessing → training → held-out evaluation → null control → explanation → report.html."
+    "The whole path, without a network: synthetic scans → preprocessing → training → held-out evaluation → null control → baseline → explanation → report.html."
     from brainmt.model import BrainMT
     s, began = settings, time.perf_counter()
-    stage = _Stages(6 if s.explain_subjects else 5)
+    stage = _Stages(5 + bool(s.explain_subjects) + s.baseline)
     print(f'brainmt {versions().get("brainmt", "")}: {s.task} of a planted {s.effect}, seed {s.seed}. Everything goes to {s.out}/')
     with whole_folder(s.out) as out:
         runs, tables, split, column = _demo_cohort(s, out, stage)
@@ -118,6 +118,10 @@ def demo(
             if s.null:
                 wrong, null_metrics = _judge(out, BrainMT.from_pretrained(out/'model_null'), test, tables[column + '_null'], s.task, '_null')
                 results.update(null_predictions=wrong.reset_index(), null_metrics=null_metrics)
+            people = _people(out/'bids/participants.tsv')
+            results['groups'] = _by_groups(found, tables[column], s.task, people)
+        if s.baseline:
+            with stage('a linear model on connectomes, on the same split'): results.update(_beside(runs, split, found, tables[column], s.task, Judging(), people, seed=s.seed))
         if s.explain_subjects:
             with stage(f'explaining {s.explain_subjects} subjects by integrated gradients'): results['attribution'] = _demo_explain(out, model, test, s.explain_subjects, s.effect)
         with stage('writing report.html'): _demo_report(out, s, results, runs, split, stage)
@@ -129,8 +133,7 @@ def _demo_report(out, s, results, runs, split, stage):
     "report.html with plots; metrics.json holds both models."
     import pandas as pd
     from brainmt.report import write_report
-    first = next(iter(runs.values()))[0]
-    results['data'] = dict(subjects=len(runs), frames=first.n_frames, tr=f'{first.tr:g} s', voxels=f'{first.n_voxels:,} in the brain of {"×".join(map(str, first.shape))}', preprocessing=first.fingerprint)
+    results['data'] = _data(runs)
     results['split'] = dict(train=split.train, valid=split.valid, test=split.test, hash=split.hash, mode=split.mode)
     results['history'] = pd.read_csv(out/'history.csv')
     results['timings'] = stage.seconds
@@ -143,6 +146,7 @@ def _demo_summary(s, results, seconds):
     said = lambda m: f'{m[name]["value"]:.2f} (95 % interval {m[name]["low"]:.2f} to {m[name]["high"]:.2f})'
     lines = ['', f'held-out {name:<10} {said(results["metrics"])}']
     if s.null: lines.append(f'shuffled labels     {said(results["null_metrics"])}')
+    if s.baseline: lines += _rivals_said(results['metrics'], s.task, results).splitlines()
     if 'attribution' in results: lines.append(f'planted networks    found by the attribution map with AUROC {results["attribution"]["auroc"]:.2f}')
     return '\n'.join([*lines, f'{int(seconds//60)} min {seconds%60:.0f} s. Open {s.out}/report.html'])
 

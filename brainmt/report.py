@@ -49,7 +49,7 @@ def _against_chance(entry, label, chance):
 # %% ../nbs/38_report.ipynb #22932a6d
 def _against(rival, gain, label):
     "Kind and sentence on a paired difference."
-    found = f'{label} differs by {gain["value"]:+.2f} (95 % interval {gain["low"]:+.2f} to {gain["high"]:+.2f}, the same subjects drawn for both)'
+    found = f'{label} differs by {gain["value"]:+.2f} (95 % interval {gain["low"]:+.2f} to {gain["high"]:+.2f}, the same subjects drawn for both)'.replace('-', '−')
     if gain['low'] > 0: return 'good', f'The model beats the baseline “{rival}”: {found}.'
     if gain['high'] < 0: return 'bad', f'The baseline “{rival}” beats the model: {found}.'
     return 'open', f'The model cannot be told from the baseline “{rival}”: {found}.'
@@ -202,7 +202,7 @@ def _metric_rows(metrics, null):
 
 def _rival_rows(baselines, comparisons, name):
     "One row of texts a baseline: its main metric, and how much better the model is."
-    sign = lambda e: (f'{e["value"]:+.3f}', f'{e["low"]:+.3f} to {e["high"]:+.3f}', f'{e["better"]:.0%}')
+    sign = lambda e: (f'{e["value"]:+.3f}'.replace('-', '−'), f'{e["low"]:+.3f} to {e["high"]:+.3f}'.replace('-', '−'), f'{e["better"]:.0%}')
     for rival, metrics in (baselines or {}).items():
         e = _entry(metrics[name]) if name in metrics else None; gain = ((comparisons or {}).get(rival) or {}).get(name)
         if e: yield dict(name=rival, value=_number(e['value']), interval=f'{_number(e["low"])} to {_number(e["high"])}' if 'low' in e else '', gain=sign(gain) if gain else ('–', '', '–'))
@@ -242,7 +242,7 @@ def _view(r, images):
     return dict(title=str(r.get('title') or 'BrainMT run'), subtitle=' · '.join(subtitle), style='report.css',
         images={k: 'data:image/png;base64,' + base64.b64encode(v).decode() for k, v in images.items()}, metric_name=in_words(name), two_classes=task == 'classification',
         verdict=verdict(metrics, task, null, n, r.get('comparisons')) if metrics else [], rivals=list(_rival_rows(r.get('baselines'), r.get('comparisons'), name)),
-        metrics=list(_metric_rows(metrics, null)), has_null=bool(null), groups=list(_group_rows(r.get('groups'))), seeds=_seed_rows(r.get('seeds')),
+        left_out=[(str(k), str(v)) for k, v in (r.get('left_out') or {}).items()], metrics=list(_metric_rows(metrics, null)), has_null=bool(null), flat=any(_entry(m).get('low', 0) == _entry(m).get('high', 1) for m in metrics.values()), groups=list(_group_rows(r.get('groups'))), seeds=_seed_rows(r.get('seeds')),
         calibration=_calibration_said(p, task), not_told=_not_told(r),
         n_subjects=n, subjects=[] if p is None else _cells(shown), subject_columns=[] if p is None else list(shown.columns), hidden_columns=0 if p is None else p.shape[1] - shown.shape[1],
         table=[] if table is None else _cells(table), table_columns=[] if table is None else [in_words(c) for c in table.columns],
@@ -282,7 +282,7 @@ def _numbers(r):
 # %% ../nbs/38_report.ipynb #c9981e88
 def write_report(
     folder:str|os.PathLike, # Where report.html, metrics.json and plots/ go; made when missing
-    results:Mapping,        # Any of: title, task, effect, seed, config, data, split, metrics, null_metrics, baselines and comparisons (name → metrics, name → `compare`), predictions (with target), null_predictions, groups (a list of `by_group`), seeds (`over_seeds`), windows_by_length, history, attribution, versions, timings
+    results:Mapping,        # Any of: title, task, effect, seed, config, data, split, metrics, null_metrics, baselines and comparisons (name → metrics, name → `compare`), left_out (name of a baseline → why), predictions (with target), null_predictions, groups (a list of `by_group`), seeds (`over_seeds`), windows_by_length, history, attribution, versions, timings
     plots:bool=True,        # Also keep the figures as PNG files in plots/
 )->Path: # The page
     "Write the self-contained `report.html` of a run, with `metrics.json` beside it, and return its path. Raises `InputError` for another task or a map that is missing."
