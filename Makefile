@@ -28,8 +28,8 @@ readme: $(READY) ## README.md from nbs/index.ipynb
 docs: $(READY) ## the docs site, in _docs (open _docs/index.html)
 	@$(BIN)/python tools/docs.py
 
-bench: $(READY) $(PEERS) ## how fast everything is: ratios measured in one run, with the goals and limits beside them (some minutes)
-	@for name in $(BENCHES); do $(BIN)/python benchmarks/$$name.py || exit; done
+bench: $(READY) $(PEERS) ## how fast everything is: ratios measured in one run, with the goals and limits beside them; stored in benchmarks/results (some minutes; BENCHES="scan conv" for some)
+	@$(BIN)/python tools/bench.py $(BENCHES)
 
 # mamba.py, which the scan is compared with: no requirement of the project, and kept apart
 $(PEERS): $(READY)
