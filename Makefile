@@ -35,8 +35,8 @@ lecture: $(READY) ## a folder for a room without a network, in _lecture: package
 	@$(BIN)/pip install -q -c constraints.txt jupyterlab
 	@$(BIN)/python tools/lecture.py $(ARGS)
 
-bench: $(READY) $(PEERS) ## how fast everything is: ratios measured in one run, with the goals and limits beside them (some minutes)
-	@for name in $(BENCHES); do $(BIN)/python benchmarks/$$name.py || exit; done
+bench: $(READY) $(PEERS) ## how fast everything is: ratios measured in one run, with the goals and limits beside them; stored in benchmarks/results (some minutes; BENCHES="scan conv" for some)
+	@$(BIN)/python tools/bench.py $(BENCHES)
 
 # mamba.py, which the scan is compared with: no requirement of the project, and kept apart
 $(PEERS): $(READY)

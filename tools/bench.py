@@ -1,0 +1,42 @@
+"""Run benchmarks one after the other; show what each prints, and store it in benchmarks/results/ below a line that says on what kind of machine.
+
+    python tools/bench.py scan conv          these two
+    python tools/bench.py scan --quick       one, with options of its own
+
+A benchmark that fails ends the run with its exit status, and what was stored of it before stays.
+"""
+import datetime, os, platform, subprocess, sys
+from book import ROOT
+
+BENCHMARKS, RESULTS = ROOT/'benchmarks', ROOT/'benchmarks/results'
+WIDTHS = {'AVX512': '512-bit vectors', 'AVX2': '256-bit vectors'}   # by PyTorch's name for what the processor has
+
+def machine():
+    "The machine in words: no name of a host, a person or a folder. A load of half the cores or more before we start is other people's work."
+    import torch
+    cores, gigabytes = os.cpu_count(), os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')/2**30
+    vectors = WIDTHS.get(torch.backends.cpu.get_cpu_capability(), '128-bit vectors')
+    busy = 'busy with other work' if os.getloadavg()[0] >= cores/2 else 'otherwise idle'
+    return f'{cores} cores ({platform.machine()}), {vectors}, {gigabytes:.0f} GB of memory, {platform.system()}, Python {platform.python_version()}, PyTorch {torch.__version__}, {busy}'
+
+def run(name, options, where):
+    "Run one benchmark, line by line onto the screen and, if it ends well, into its file. Gives its exit status."
+    lines = [f'# {datetime.date.today()}, {where}: {" ".join(["benchmarks/" + name + ".py", *options])}\n']
+    command = [sys.executable, '-u', BENCHMARKS/f'{name}.py', *options]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding='utf-8') as process:
+        for line in process.stdout:
+            print(line, end='', flush=True); lines.append(line)
+    if process.returncode == 0:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS/f'{name}.txt').write_text(''.join(lines), encoding='utf-8')
+    return process.returncode
+
+def main():
+    names = [word for word in sys.argv[1:] if (BENCHMARKS/f'{word}.py').exists()]
+    options = [word for word in sys.argv[1:] if word not in names]
+    if not names or (options and not options[0].startswith('-')): sys.exit(f'{__doc__}\nThere are: {", ".join(sorted(p.stem for p in BENCHMARKS.glob("*.py")))}.')
+    where = machine()
+    for name in names:
+        if failed := run(name, options, where): sys.exit(failed)
+
+if __name__ == '__main__': main()
