@@ -49,7 +49,7 @@ def memory(path, choices):
 def results(rng):
     "A result with every part, from made-up predictions."
     import nibabel as nib
-    from brainmt.evaluate import by_group, compare, evaluate, over_seeds
+    from brainmt.scoring import by_group, compare, evaluate, over_seeds
     from brainmt.synth import brain_grid, network_maps
     index = pd.Index([f'{i:03d}' for i in range(200)], name='subject'); y = np.arange(200) % 2
     def made_up(skill): z = skill * (y - .5) + rng.normal(size=200); return pd.DataFrame(dict(target=y, prediction=z, probability=1/(1 + np.exp(-z)), spread=.1, windows=4), index)

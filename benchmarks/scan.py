@@ -162,6 +162,7 @@ def main():
     if o.memory: return print(extra_memory(o.memory[0], *map(int, o.memory[1:])))
     if pscan is None: print('mambapy is missing, its rows are left out: pip install --no-deps --target .venv/peers mambapy')
     rounds, L = (2, lambda l: l//10) if o.quick else (o.rounds, lambda l: l)
+    def at(l): return f'L={L(l):,}'   # what is measured is what the row says
     exp, op, limit, limit_both = limits(3*rounds)
     print(f'on this core a register of 16 exponentials takes {exp:.2f} ns, of 16 multiply-adds {op:.2f} ns: the arithmetic of a scan is {limit:.2f} ns forward, {limit_both:.2f} ns in both passes\n')
     line('selective scan, N = 16, float32, one thread', 'measured', 'goal', 'limit, or what is compared')
@@ -169,32 +170,32 @@ def main():
     args = inputs(1, L(10000), 128)
     table = race(forward, {'numba': numba, 'reversed': lambda *a: numba(*a, reverse=True)}, args, 3*rounds)
     found = nanoseconds(table, 'numba', args)
-    line('forward, d=128, L=10,000: over its arithmetic limit', f'{found:.2f} ns = {found/limit:.2f}×', '≤ 1.25', f'{limit:.2f} ns per token and channel')
+    line(f'forward, d=128, {at(10000)}: over its arithmetic limit', f'{found:.2f} ns = {found/limit:.2f}×', '≤ 1.25', f'{limit:.2f} ns per token and channel')
     line('   backwards over forwards', f'{ratio(table, "reversed", "numba"):.2f}×', '≤ 1.1')
     contestants = {'numba': numba, 'chunked': chunked} | ({'mambapy': mambapy} if pscan else {})
     table = race(both_passes, contestants, args, rounds, {'numba': 5})
     found = nanoseconds(table, 'numba', args)
-    line('both passes, d=128, L=10,000', f'{found:.2f} ns', '', f'{limit_both:.2f} ns of arithmetic ({found/limit_both:.2f}×)')
+    line(f'both passes, d=128, {at(10000)}', f'{found:.2f} ns', '', f'{limit_both:.2f} ns of arithmetic ({found/limit_both:.2f}×)')
     if pscan: line('   against mambapy', f'{ratio(table, "mambapy", "numba"):.0f}×', '≥ 150', f'mambapy {nanoseconds(table, "mambapy", args):.0f} ns; the limit would be {nanoseconds(table, "mambapy", args)/limit_both:.0f}×')
     line('   against the chunked form', f'{ratio(table, "chunked", "numba"):.1f}×', '', f'chunked {nanoseconds(table, "chunked", args):.0f} ns')
 
     long = inputs(1, L(50000), 128)
     dy, dy_long = torch.randn_like(args[0]), torch.randn_like(long[0])
     pairs = [(seconds(both_passes, numba, args, dy)/args[0].numel(), seconds(both_passes, numba, long, dy_long)/long[0].numel()) for _ in range(2*rounds)]
-    line('both passes, ns per token: L=50,000 over L=10,000', f'{statistics.median(b/a for a, b in pairs):.2f}×', '≤ 1.2')
+    line(f'both passes, ns per token: {at(50000)} over {at(10000)}', f'{statistics.median(b/a for a, b in pairs):.2f}×', '≤ 1.2')
     args = inputs(1, L(2000), 256)
     table = race(both_passes, {'numba': numba, 'loop': loop, 'HF loop': hf_loop}, args, rounds if o.quick else 3, {'numba': 9})
-    line('both passes, d=256, L=2,000: against the HF loop', f'{ratio(table, "HF loop", "numba"):.0f}×', '≥ 1,000', f'HF loop {nanoseconds(table, "HF loop", args)/1e3:.1f} µs')
+    line(f'both passes, d=256, {at(2000)}: against the HF loop', f'{ratio(table, "HF loop", "numba"):.0f}×', '≥ 1,000', f'HF loop {nanoseconds(table, "HF loop", args)/1e3:.1f} µs')
     line('   against the plain loop with unbind (selective_scan_ref)', f'{ratio(table, "loop", "numba"):.0f}×', '', f'loop {nanoseconds(table, "loop", args)/1e3:.2f} µs')
     if pscan:
         args = inputs(1, L(2000), 1024)
         table = race(both_passes, {'mambapy': mambapy, 'chunked': chunked}, args, rounds, {'chunked': 3})
-        line('chunked PyTorch against mambapy, both passes, d=1024, L=2,000', f'{ratio(table, "mambapy", "chunked"):.1f}×', '≥ 20', f'mambapy {nanoseconds(table, "mambapy", args):.0f} ns, chunked {nanoseconds(table, "chunked", args):.1f} ns')
+        line(f'chunked PyTorch against mambapy, both passes, d=1024, {at(2000)}', f'{ratio(table, "mambapy", "chunked"):.1f}×', '≥ 20', f'mambapy {nanoseconds(table, "mambapy", args):.0f} ns, chunked {nanoseconds(table, "chunked", args):.1f} ns')
     if os.path.exists('/proc/self/clear_refs'):
         for name, goal in dict(numba='≤ 4', chunked='', **dict(mambapy='') if pscan else {}).items():
-            line(f'extra peak memory of both passes, d=1024, L=10,000: {name}', f'{in_child(name, L(10000), 1024):.2f} × u', goal, 'results alone: y, du, dΔ = 3 × u' if goal else '')
+            line(f'extra peak memory of both passes, d=1024, {at(10000)}: {name}', f'{in_child(name, L(10000), 1024):.2f} × u', goal, 'results alone: y, du, dΔ = 3 × u' if goal else '')
     for both, once, twice in layers(rounds, L(2017)):
-        name = 'Mamba layer, 512 channels, L=2,017, ' + ('both ways' if both else 'one way')
+        name = f'Mamba layer, 512 channels, {at(2017)}, ' + ('both ways' if both else 'one way')
         for label, table in (('forward', once), ('both passes', twice)):
             line(f'{name}, {label}: over its two projections', f'{ratio(table, "fused", "projections"):.2f}×', '' if both else '≤ 1.5', f'step by step {ratio(table, "step by step", "projections"):.2f}×')
     line('worst relative error of a gradient, Δ up to 8', '{1:.1e} ({0})'.format(*errors()), '≤ 2e-6', 'float32 rounds at 6e-8')
@@ -206,7 +207,7 @@ def main():
                 torch.set_num_threads(threads); found.append(seconds(both_passes, numba, args, dy, clock=time.perf_counter))
             given.append(machine())
         torch.set_num_threads(1)
-        line(f'two cores over one, both passes, d=1024, L={l:,}, wall time', f'{statistics.median(a/b for a, b in zip(by_threads[1][1:], by_threads[2][1:])):.2f}×', '≥ 1.8',
+        line(f'two cores over one, both passes, d=1024, {at(l)}, wall time', f'{statistics.median(a/b for a, b in zip(by_threads[1][1:], by_threads[2][1:])):.2f}×', '≥ 1.8',
              f'{statistics.median(given[1:]):.2f}× for arithmetic alone, taking turns' + ('' if l == 2000 else '; here fresh memory, 40 MB an array, is prepared by the system'))
 
 if __name__ == '__main__': main()

@@ -486,6 +486,7 @@ def _called(kind, covariates):
     names = [] if covariates is None else [str(c) for c in covariates]
     return ', '.join([*names, 'motion']) if kind == 'covariates' else kind if kind == 'mean image' else f'connectome, {kind}'
 
+# %% ../nbs/35_baseline.ipynb #2557d721
 def beside(
     predictions:pd.DataFrame, # The model's, of the split's test side: from `predict`
     found:Connectomes,        # From `connectomes`

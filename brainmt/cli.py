@@ -14,7 +14,7 @@ __all__ = ['COMMANDS', 'preprocess', 'plan', 'train', 'sweep', 'predict', 'evalu
 #     torchrun --nproc_per_node=4 -m brainmt train dataset=ukb …        # the same command in four processes
 
 import errno, itertools, json, os, sys
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -327,32 +327,15 @@ def _rivals_said(metrics, task, more):
     said = [line for _, line in verdict(metrics, task, comparisons=more.get('comparisons')) if 'baseline “' in line]
     return '\n'.join(said + [f'{name} was left out: {reason}' for name, reason in more.get('left_out', {}).items()])
 
-# %% ../nbs/44_cli.ipynb #66fdae24
-@contextmanager
-def _together(backend):
-    "Joins the processes that torchrun started; gives share(value): the first process's value, for all."
-    import torch, torch.distributed as dist
-    from brainmt.distributed import announce, world
-    w = world()
-    if w.size == 1: yield lambda value: value; return
-    announce(w, os.environ)   # also to PyTorch, where srun or mpirun started us
-    if torch.cuda.is_available(): torch.cuda.set_device(w.local_rank % torch.cuda.device_count())
-    dist.init_process_group(backend or ('nccl' if torch.cuda.is_available() else 'gloo'))
-    def share(value):
-        box = [value]
-        dist.broadcast_object_list(box)
-        return box[0]
-    try: yield share
-    finally: dist.destroy_process_group()
-
 # %% ../nbs/44_cli.ipynb #378e476a
 def train(
     settings:Train,
 )->Path: # The run's folder
     "Trains on a store and a table, keeps the best epoch, and judges it on the held-out subjects."
+    from brainmt.distributed import together
     boards, first = open_boards(settings.logging), not _rank()
     place = settings.checkpoint.dir or settings.hydra.run.dir
-    with _together(settings.distributed.backend) as share, own_folder(place) if first else nullcontext() as out:
+    with together(settings.distributed.backend) as share, own_folder(place) if first else nullcontext() as out:
         out = share(out)
         p = _begin(plan(settings, out), out) if first else None
         share(True)                           # the others wait here: a cohort that is made is made once

@@ -268,7 +268,7 @@ class Evaluate:
     target_path: str = _key('', 'the table of participants')
     target_col: str = _key('', 'its column')
     id_col: str | None = _key(None, 'its column of subject ids; null: found by its usual names')
-    task: str = _key('classification', 'or regression')
+    task: str = _key('classification', 'or regression, multiclass, connectivity')
     out: str | None = _key(None, 'a folder for metrics.json and report.html; null: only printed')
 
 # %% ../nbs/42_config.ipynb #223718fb

@@ -342,6 +342,7 @@ def make_dls(
     dls.task, dls.scaler, dls.classes, dls.targets, dls.missing, dls.skipped, dls.mask, dls.short = task, scaler, classes, list(values.columns), missing, skipped, mask, short
     return dls
 
+# %% ../nbs/13_data.ipynb #a8b2f4ae
 def _some(names): return ', '.join(names[:5]) + ', ...' * (len(names) > 5)
 
 def _device(wanted):

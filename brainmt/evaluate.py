@@ -4,13 +4,7 @@
 
 # %% auto #0
 __all__ = ['TOGETHER', 'run_windows', 'fingerprint_difference', 'check_fingerprint', 'predict', 'embed', 'write_predictions',
-           'windows_by_length', 'CLASSIFICATION', 'REGRESSION', 'MULTICLASS', 'CONNECTIVITY', 'TASKS', 'MAIN', 'LOWER',
-           'confusion', 'accuracy', 'precision', 'recall', 'f1', 'balanced_accuracy', 'brier', 'auroc', 'mse', 'mae',
-           'r2', 'pearson_r', 'pearson_p', 'confusion_classes', 'accuracy_classes', 'balanced_accuracy_classes',
-           'f1_macro', 'auroc_rest', 'subject_r', 'output_r', 'mse_outputs', 'check_task', 'checked', 'task_metrics',
-           'classification_metrics', 'regression_metrics', 'bootstrap_ci', 'percentile_interval', 'resample',
-           'share_at_least', 'permutation_p', 'shuffle', 'FEW', 'evaluate', 'text_report', 'per_output', 'compare',
-           'calibration', 'calibration_error', 'by_group', 'over_seeds']
+           'windows_by_length', 'evaluate', 'compare', 'text_report']
 
 # %% ../nbs/34_evaluate.ipynb #e0dcc4e7
 # Example:
@@ -33,15 +27,11 @@ from .space import MASKS
 from .phenotype import TargetScaler
 from .data import Unpack, pad_window, window_starts
 from .model import BrainMT
-from .metrics import *
-from .scoring import *
+from .metrics import MAIN, check_task
+from .scoring import compare, evaluate, text_report
 
 # %% ../nbs/34_evaluate.ipynb #6541ae82
-_all_ = ['CLASSIFICATION', 'REGRESSION', 'MULTICLASS', 'CONNECTIVITY', 'TASKS', 'MAIN', 'LOWER', 'confusion', 'accuracy', 'precision', 'recall', 'f1',
-         'balanced_accuracy', 'brier', 'auroc', 'mse', 'mae', 'r2', 'pearson_r', 'pearson_p', 'confusion_classes', 'accuracy_classes',
-         'balanced_accuracy_classes', 'f1_macro', 'auroc_rest', 'subject_r', 'output_r', 'mse_outputs', 'check_task', 'checked', 'task_metrics',
-         'classification_metrics', 'regression_metrics', 'bootstrap_ci', 'percentile_interval', 'resample', 'share_at_least', 'permutation_p',
-         'shuffle', 'FEW', 'evaluate', 'text_report', 'per_output', 'compare', 'calibration', 'calibration_error', 'by_group', 'over_seeds']
+_all_ = ['evaluate', 'compare', 'text_report']   # of brainmt.scoring
 
 # %% ../nbs/34_evaluate.ipynb #ee099e7c
 class _Frozen:
@@ -59,6 +49,7 @@ class _Frozen:
 # %% ../nbs/34_evaluate.ipynb #842bda48
 def _given(run): return getattr(run, 'given', run.path)   # the person's own file, where the run is a temporary one
 
+# %% ../nbs/34_evaluate.ipynb #a5e67dfa
 def run_windows(
     run:Run,          # An opened run
     n_frames:int,     # Frames of a window, T

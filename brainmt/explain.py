@@ -24,7 +24,8 @@ from torch import nn, Tensor
 from .core import InputError, whole_file
 from .data import Unpack
 from .store import Run
-from .evaluate import auroc, run_windows, _each_run
+from .metrics import auroc
+from .evaluate import run_windows, _each_run
 
 # %% ../nbs/36_explain.ipynb #2b8e8934
 def _path_sum(model, x, start, target, steps, allowed, max_steps, batch_size):

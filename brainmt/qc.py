@@ -132,6 +132,7 @@ def _panels(run, top:float=100., width:int=480)->np.ndarray: # (height, about wi
     height = max(map(len, found))
     return np.hstack([np.pad(p, (((height - len(p))//2, (height - len(p) + 1)//2), (0, 0))) for p in found])
 
+# %% ../nbs/40_qc.ipynb #0e7e82f3
 def _thumbnail(pixels:np.ndarray)->bytes: # PNG
     "Colour numbers as a small picture."
     image, buffer = Image.fromarray(pixels, 'P'), io.BytesIO()
@@ -157,6 +158,7 @@ def _spark(name:str, unit:str, x:np.ndarray, found:np.ndarray, words:tuple, floo
     return dict(name=name, points=_curve(np.r_[x[1], x[1:]], low, high), marks=[f'{640*t/max(1, len(x) - 1):.0f}' for t in where],
                 count=count, range=f'{_text(low)} to {_text(high)} {unit}', alt=f'{name} over {len(x)} frames: {count}{at}')
 
+# %% ../nbs/40_qc.ipynb #0c1e50af
 def _sparks(traces:Mapping)->list[dict]:
     "The curves of a run, those it has."
     signal, change, fd = (np.asarray(traces.get(name, []), np.float64) for name in ('global_signal', 'dvars', 'fd'))
@@ -179,6 +181,7 @@ def _bars(x:np.ndarray, look:np.ndarray, edges:np.ndarray, place, form:str)->lis
     return [dict(x=f'{place(a):.1f}', w=f'{max(1, place(b) - place(a) - 1):.1f}', y=f'{78 - up*n:.1f}', h=f'{up*n:.1f}', flagged=f'{up*f:.1f}' if f else '',
                  title=f'{form.format(a)} to {form.format(b)}: {_many(n, "run")}' + (f', {f:,} to look at' if f else '')) for a, b, n, f in zip(edges, edges[1:], every, flagged) if n]
 
+# %% ../nbs/40_qc.ipynb #a8ee5127
 def _histogram(column:str, label:str, form:str, rows:list, bins:int=20)->dict|None:
     "One histogram in a box of 240 × 80: bars, limits, ends of the axis; only the value when all have the same, None when no run has any."
     limits = [l for l in LIMITS if l.column == column]
@@ -264,6 +267,7 @@ def _numbers_view(kept:list)->dict:
     return dict(plots=[h for h in drawings if 'bars' in h], same='; '.join(f'{h["label"]}: {h["same"]}' + (f' (known of {h["n"]:,})' if h['n'] < len(kept) else '') for h in drawings if 'same' in h),
                 hatched='Hatched: runs to look at, for whatever reason.' if any(row['kind'] == 'look' for row in kept) else '')
 
+# %% ../nbs/40_qc.ipynb #b032d3a4
 def _view(rows:list, runs, title:str, n_pictures:int, n_rows:int)->dict:
     "Everything the template needs."
     kept = _first(rows); top = _tsnr_top(kept)

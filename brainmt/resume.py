@@ -54,6 +54,7 @@ def _data_fields(side, loader):
             f'{side}.targets': _short(d.targets.numpy().tobytes()), f'{side}.windows': len(d), f'{side}.frames': d.n_frames, f'{side}.seed': d.seed,
             f'{side}.shuffle_time': d.shuffle_time, f'{side}.batch_size': loader.bs, f'{side}.order': 'random' if d.random else 'fixed'}
 
+# %% ../nbs/30_resume.ipynb #3fdaacc8
 def describe(
     learn:Learner,
     config:dict|None=None, # More fields, such as a `TrainConfig` as dict
@@ -121,6 +122,7 @@ def _put_back(learn, shared, own):
 class TrainingStopped(KeyboardInterrupt):
     "Training was asked to stop (Ctrl-C, SIGTERM), saved its state, and did. A `KeyboardInterrupt`: no `except Exception` takes it for a failure."
 
+# %% ../nbs/30_resume.ipynb #d9c42859
 class KeepState(Callback):
     "Keep the whole state of one `fit` in a folder, and continue from it where there is one. Training that was killed ends with the same weights, bit for bit on a CPU."
     order = -1000   # before all others
@@ -157,6 +159,7 @@ def before_fit(self:KeepState):
     if self.found: self._check()
     self._listen()
 
+# %% ../nbs/30_resume.ipynb #89e187a8
 @patch
 def _check(self:KeepState):
     "The state found is of this training, or `InputError` shows the difference."
@@ -212,6 +215,7 @@ def _at(self:KeepState, batch):
     if stop: self._stop(batch)
     if batch == 0 or late or (self.batches and self.train_iter % self.batches == 0): self._save((self.epoch, batch))
 
+# %% ../nbs/30_resume.ipynb #d88327e4
 @patch
 def _agreed(self:KeepState, *wishes):
     "Each wish of any process."
@@ -251,6 +255,7 @@ def _deaf(self:KeepState):
     for number, handler in self.old_handlers.items(): signal.signal(number, handler or signal.SIG_DFL)
     self.old_handlers = {}
 
+# %% ../nbs/30_resume.ipynb #7c8eafcc
 @patch
 def _stop(self:KeepState, batch, own=None):
     self._save((self.epoch, batch), own)

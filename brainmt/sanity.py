@@ -26,7 +26,8 @@ from .data import Unpack
 from .store import Run
 from .attention import transformer_step
 from .model import BrainMT
-from .evaluate import bootstrap_ci, pearson_r, run_windows, _each_run
+from .metrics import bootstrap_ci, pearson_r
+from .evaluate import run_windows, _each_run
 from .baseline import Atlas, load_atlas
 from .explain import Attribution
 

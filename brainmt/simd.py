@@ -52,6 +52,7 @@ def _place(context, builder, sig, args):
     array = make_array(sig.args[0])(context, builder, args[0])
     return cgutils.get_item_pointer(context, builder, sig.args[0], array, index, wraparound=False)
 
+# %% ../nbs/16_simd.ipynb #0687c28c
 @intrinsic
 def load(typing, array, index):
     "The 16 neighbours from array[index] on."
@@ -253,6 +254,7 @@ def _forget_pool():
 
 if hasattr(os, 'register_at_fork'): os.register_at_fork(after_in_child=_forget_pool)
 
+# %% ../nbs/16_simd.ipynb #28e420db
 def share(
     kernel,    # Called as kernel(lo, hi, scratch, *args), in several threads
     items:int, # How many pieces of work there are: a call does those from lo to hi
@@ -284,6 +286,7 @@ def compiled(
     try: return tuple(build(*pair) for pair in pairs)
     finally: notice.cancel()
 
+# %% ../nbs/16_simd.ipynb #4d28eaae
 def signature(
     *args, # 'i' a whole number, 'f' a float32, 'b' yes or no; 'f2' an array of float32 with two axes, 'f2c' one without gaps; 'd3c' of float64
 )->object: # For `compiled`

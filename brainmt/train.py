@@ -32,7 +32,7 @@ from .split import Split, make_folds, match_subjects
 from .store import open_cohort
 from .data import WindowLoader, make_dls
 from .model import BrainMT
-from .recipe import LOSSES, LOWER_IS_BETTER, ScaledAdamW, class_weights, param_groups, task_metrics, warmup_cosine, whole_set_loss, whole_set_metric
+from .recipe import LOSSES, LOWER_IS_BETTER, ScaledAdamW, class_weights, param_groups, epoch_metrics, warmup_cosine, whole_set_loss, whole_set_metric
 
 # %% ../nbs/28_train.ipynb #af69282b
 @dataclass
@@ -194,7 +194,7 @@ def _check_fit(dls, model):
 # %% ../nbs/28_train.ipynb #de1fd40f
 def _check_task(dls, task, monitor):
     "Task and targets belong together, and what is watched exists; gives the task's metrics."
-    found = task_metrics(task, dls.scaler)
+    found = epoch_metrics(task, dls.scaler)
     if task != dls.task and not (task, dls.task) == ('connectivity', 'regression'):
         raise InputError(f'task={task!r}, but the targets {", ".join(dls.targets[:3])} are for {dls.task}. Set task={dls.task!r}, or choose other targets.')
     if task == 'connectivity' and len(dls.targets) < 3: raise InputError(f'{len(dls.targets)} target(s): the connectivity task correlates a vector of each subject, so it expects at least 3. Use regression.')
@@ -286,7 +286,7 @@ def train_folds(
         batches = partial(make_dls, runs, table, n_frames=n_frames, batch_size=cfg.batch_size, target=target, seed=cfg.seed, **(data or {}))
         learn = train(batches(split=split), copy.deepcopy(model), cfg, folder and Path(folder)/f'fold-{number}/model', cbs, task, **overrides)
         outputs, targets = _tested(learn, batches(split=Split(split.train, split.test, split.valid), valid_windows=windows).valid)
-        rows[split.fold] = {name: fn(outputs.to_numpy(), targets.to_numpy()) for name, fn in task_metrics(task or learn.dls.task, learn.dls.scaler).items()}
+        rows[split.fold] = {name: fn(outputs.to_numpy(), targets.to_numpy()) for name, fn in epoch_metrics(task or learn.dls.task, learn.dls.scaler).items()}
         tested.append(pd.concat([targets.add_prefix('target ') , outputs.add_prefix('output ')], axis=1).assign(fold=split.fold))
     summary, tested = pd.DataFrame(rows).T.rename_axis('fold'), pd.concat(tested).sort_index()
     summary = pd.concat([summary, summary.agg(['mean', 'std']).rename(dict(std='SD'))]).rename_axis('fold')
