@@ -2,7 +2,7 @@
 BIN   := .venv/bin
 READY := .venv/installed
 PEERS := .venv/peers
-BENCHES := scan conv cnn model preprocess data_loading viewer training resume distributed metrics inference
+BENCHES := scan conv cnn model preprocess data_loading viewer training resume distributed metrics inference explain
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow-ci notebooks readme docs slides lecture bench clean

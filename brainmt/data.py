@@ -180,16 +180,22 @@ class WindowDataset:
         self.items, self.memory = self._items(one_run), _Memory()
         megabytes = sum(r.n_frames * r.n_voxels * 2 for r in self.runs) / 2**20
         self.cache = [np.asarray(r.window(0, r.n_frames)) for r in self.runs] if megabytes <= cache_mb else None
-    def _items(self, one_run):
-        "[(runs that take turns, first frame)]; for random windows the number of the window instead of the frame."
-        groups = [[i] for i in range(len(self.runs))]
-        if one_run: groups = [[i for i, s in enumerate(self.whose) if s == subject] for subject in dict.fromkeys(self.whose)]
-        def starts(run): return window_starts(run.n_frames, min(self.n_frames, run.n_frames), self.windows)
-        return [(g, k) for g in groups for k in (range(self.windows) if self.random else starts(self.runs[g[0]]))]
-    def __len__(self)->int: return len(self.items)
-    @property
-    def subjects(self)->list: return [self.whose[group[0]] for group, _ in self.items]
     def __getstate__(self): return {**self.__dict__, 'cache': None}   # a process that is sent a dataset reads what it needs
+
+# %% ../nbs/13_data.ipynb #03776108
+@patch
+def _items(self:WindowDataset, one_run):
+    "[(runs that take turns, first frame)]; for random windows the number of the window instead of the frame."
+    groups = [[i] for i in range(len(self.runs))]
+    if one_run: groups = [[i for i, s in enumerate(self.whose) if s == subject] for subject in dict.fromkeys(self.whose)]
+    def starts(run): return window_starts(run.n_frames, min(self.n_frames, run.n_frames), self.windows)
+    return [(g, k) for g in groups for k in (range(self.windows) if self.random else starts(self.runs[g[0]]))]
+
+@patch
+def __len__(self:WindowDataset)->int: return len(self.items)
+
+@patch(as_prop=True)
+def subjects(self:WindowDataset)->list: return [self.whose[group[0]] for group, _ in self.items]
 
 # %% ../nbs/13_data.ipynb #e24b6242
 @patch

@@ -84,6 +84,17 @@ def _demo_train(s, out, column, split):
         _demo_fit(out, column, split, s, '', 'training')
         null.result()
 
+# %% ../nbs/45_demo.ipynb #b1f08cf4
+def _demo_judge(s, out, model, test, tables, column):
+    "Predictions and metrics of the model and of its null control, for `write_report`."
+    from brainmt.model import BrainMT
+    found, metrics = _judge(out, model, test, tables[column], s.task)
+    results = dict(predictions=found.reset_index(), metrics=metrics, groups=_by_groups(found, tables[column], s.task, _people(out/'bids/participants.tsv')))
+    if s.null:
+        wrong, null_metrics = _judge(out, BrainMT.from_pretrained(out/'model_null'), test, tables[column + '_null'], s.task, '_null')
+        results |= dict(null_predictions=wrong.reset_index(), null_metrics=null_metrics)
+    return results
+
 # %% ../nbs/45_demo.ipynb #cf69956e
 def _demo_explain(out, model, runs, n, effect):
     "Evidence by integrated gradients, averaged over `n` held-out subjects and smoothed; NIfTI and a table by network."
@@ -111,17 +122,10 @@ def demo(
         with stage(f'training on {len(split.train)} subjects' + (', and once more on shuffled labels' if s.null else '')): _demo_train(s, out, column, split)
         results = dict(title=f'BrainMT demonstration: a planted {s.effect}', task=s.task, effect=s.effect, seed=s.seed, config=asdict(s), versions=versions())
         test = {i: runs[i] for i in split.test}
-        with stage(f'judging on {len(test)} held-out subjects'):
-            model = BrainMT.from_pretrained(out/'model')
-            found, metrics = _judge(out, model, test, tables[column], s.task)
-            results.update(predictions=found.reset_index(), metrics=metrics)
-            if s.null:
-                wrong, null_metrics = _judge(out, BrainMT.from_pretrained(out/'model_null'), test, tables[column + '_null'], s.task, '_null')
-                results.update(null_predictions=wrong.reset_index(), null_metrics=null_metrics)
-            people = _people(out/'bids/participants.tsv')
-            results['groups'] = _by_groups(found, tables[column], s.task, people)
+        model = BrainMT.from_pretrained(out/'model')
+        with stage(f'judging on {len(test)} held-out subjects'): results |= _demo_judge(s, out, model, test, tables, column)
         if s.baseline:
-            with stage('a linear model on connectomes, on the same split'): results.update(_beside(runs, split, found, tables[column], s.task, Judging(), people, seed=s.seed))
+            with stage('a linear model on connectomes, on the same split'): results.update(_beside(runs, split, results['predictions'].set_index('subject'), tables[column], s.task, Judging(), _people(out/'bids/participants.tsv'), seed=s.seed))
         if s.explain_subjects:
             with stage(f'explaining {s.explain_subjects} subjects by integrated gradients'): results['attribution'] = _demo_explain(out, model, test, s.explain_subjects, s.effect)
         with stage('writing report.html'): _demo_report(out, s, results, runs, split, stage)

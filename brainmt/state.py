@@ -38,18 +38,24 @@ def set_random_state(
     random.setstate(state['python']); np.random.set_state(state['numpy']); torch.set_rng_state(state['torch'])
     if 'cuda' in state and torch.cuda.is_available(): torch.cuda.set_rng_state(state['cuda'])
 
+# %% ../nbs/29_state.ipynb #5e52142d
+class _Tensors(dict):
+    "Tensors by name; each memory under one name only, as safetensors wants it."
+    def __init__(self): super().__init__(); self.places = set()
+    def put(self, t, name):
+        "The name under which a tensor went in."
+        name = name if name not in self else f'{name}#{len(self)}'
+        t = t.detach().cpu().contiguous(); place = t.untyped_storage().data_ptr()
+        self[name] = t.clone() if place in self.places else t
+        self.places.add(place)
+        return name
+
 # %% ../nbs/29_state.ipynb #06f99dab
 def pack(
     tree, # Dicts, lists and tuples of numbers, text, tensors and arrays
 )->tuple[dict, str]: # Tensors by name; JSON for the rest
     "Split a structure into what safetensors can hold and what JSON can say. Raises `InputError` naming whatever neither can."
-    tensors, places = {}, set()
-    def put(t, name):
-        name = name if name not in tensors else f'{name}#{len(tensors)}'
-        t = t.detach().cpu().contiguous(); place = t.untyped_storage().data_ptr()
-        tensors[name] = t.clone() if place in places else t   # safetensors refuses two names for one memory
-        places.add(place)
-        return name
+    tensors = _Tensors(); put = tensors.put
     def walk(x, path):
         if isinstance(x, torch.Tensor): return {'$tensor': put(x, path)}
         if isinstance(x, np.ndarray): return {'$array': [put(torch.from_numpy(np.frombuffer(x.tobytes(), np.uint8).copy()), path), x.dtype.str, x.shape]}
@@ -65,7 +71,7 @@ def pack(
         if x and all(isinstance(v, torch.Tensor) and v.ndim == 0 and v.dtype == x[0].dtype for v in x): return {'$scalars': put(torch.stack([v.detach().cpu() for v in x]), path)}
         return [walk(v, f'{path}.{i}') for i, v in enumerate(x)]
     text = json.dumps(walk(tree, ''))
-    return tensors, text
+    return dict(tensors), text
 
 # %% ../nbs/29_state.ipynb #b3aaa078
 def unpack(

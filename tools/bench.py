@@ -5,30 +5,40 @@
 
 A benchmark that fails ends the run with its exit status, and what was stored of it before stays.
 """
-import datetime, os, platform, subprocess, sys
+import datetime, os, platform, subprocess, sys, time
+from pathlib import Path
 from book import ROOT
 
 BENCHMARKS, RESULTS = ROOT/'benchmarks', ROOT/'benchmarks/results'
 WIDTHS = {'AVX512': '512-bit vectors', 'AVX2': '256-bit vectors'}   # by PyTorch's name for what the processor has
 
 def machine():
-    "The machine in words: no name of a host, a person or a folder. A load of half the cores or more before we start is other people's work."
+    "The machine in words: no name of a host, a person or a folder."
     import torch
-    cores, gigabytes = os.cpu_count(), os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')/2**30
+    gigabytes = os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')/2**30
     vectors = WIDTHS.get(torch.backends.cpu.get_cpu_capability(), '128-bit vectors')
-    busy = 'busy with other work' if os.getloadavg()[0] >= cores/2 else 'otherwise idle'
-    return f'{cores} cores ({platform.machine()}), {vectors}, {gigabytes:.0f} GB of memory, {platform.system()}, Python {platform.python_version()}, PyTorch {torch.__version__}, {busy}'
+    return f'{os.cpu_count()} cores ({platform.machine()}), {vectors}, {gigabytes:.0f} GB of memory, {platform.system()}, Python {platform.python_version()}, PyTorch {torch.__version__}'
+
+def worked():
+    "Seconds that all cores have worked so far, and those of our own finished children; (0, 0) where the system does not tell."
+    try: user, nice, system = map(int, Path('/proc/stat').read_text().split()[1:4])
+    except OSError: return 0., 0.
+    own = os.times()
+    return (user + nice + system)/os.sysconf('SC_CLK_TCK'), own.user + own.system + own.children_user + own.children_system
 
 def run(name, options, where):
     "Run one benchmark, line by line onto the screen and, if it ends well, into its file. Gives its exit status."
-    lines = [f'# {datetime.date.today()}, {where}: {" ".join(["benchmarks/" + name + ".py", *options])}\n']
-    command = [sys.executable, '-u', BENCHMARKS/f'{name}.py', *options]
+    command, lines = [sys.executable, '-u', BENCHMARKS/f'{name}.py', *options], []
+    began, before = time.monotonic(), worked()
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding='utf-8') as process:
         for line in process.stdout:
             print(line, end='', flush=True); lines.append(line)
+    all_cores, own = (b - a for a, b in zip(before, worked()))
+    others = (all_cores - own)/(time.monotonic() - began)   # cores that somebody else kept busy meanwhile
     if process.returncode == 0:
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS/f'{name}.txt').write_text(''.join(lines), encoding='utf-8')
+        head = f'# {datetime.date.today()}, {where}, {"otherwise idle" if others < .1 else f"beside other work on {others:.1f} cores"}: {" ".join(["benchmarks/" + name + ".py", *options])}\n'
+        (RESULTS/f'{name}.txt').write_text(head + ''.join(lines), encoding='utf-8')
     return process.returncode
 
 def main():
