@@ -242,7 +242,7 @@ class MambaMixer(nn.Module):
     def _add_direction(self, suffix):
         "One direction's own parameters, under mamba-ssm's names (Vision Mamba's for the second: `A_b_log`)."
         d, n = self.d_inner, self.d_state
-        A_log = nn.Parameter(torch.log(torch.arange(1., n + 1)).repeat(d, 1))     # A = -1, -2, …, -n (S4D-Real)
+        A_log = nn.Parameter(torch.arange(1, n + 1).double().log().float().repeat(d, 1))   # A = -1, -2, …, -n (S4D-Real), to the same bit on every processor
         D, dt_proj = nn.Parameter(torch.ones(d)), _dt_proj(self.dt_rank, d)
         A_log._no_weight_decay = D._no_weight_decay = True
         self.register_parameter(f'A{suffix}_log', A_log)
