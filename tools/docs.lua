@@ -30,3 +30,9 @@ function Table(table)
   for i, spec in ipairs(table.colspecs) do table.colspecs[i] = { spec[1], nil } end
   return table
 end
+
+-- A long line scrolls; whoever has no mouse needs to reach it to scroll.
+function CodeBlock(block)
+  if FORMAT:match('html') then block.attributes.tabindex = '0' end
+  return block
+end

@@ -1,6 +1,6 @@
 """The docs site without Quarto, and README.md: nbdev prepares each notebook, pandoc (Quarto's own engine) makes the page.
 
-    python tools/docs.py                the site, in _docs, checked: links, images, alternative texts, no error in an output
+    python tools/docs.py                the site, in _docs, checked: links, images, alternative texts, headings, no error in an output
     python tools/docs.py --readme       README.md and the figures it shows, from nbs/index.ipynb
     --out FOLDER                        write there instead
 """
@@ -136,8 +136,9 @@ def write_page(path, out):
                    heading=html.escape(nb.frontmatter_['title']), neighbours=' '.join(neighbours), source=f'{cfg.git_url}/blob/{cfg.branch}/nbs/{path.relative_to(NBS).as_posix()}')
     variables = [word for key, value in options.items() for word in ('--variable', f'{key}={value}')]
     (out/page).parent.mkdir(parents=True, exist_ok=True)
-    (out/page).write_text(pandoc(text, '--to', 'html5', '--standalone', '--mathml', '--toc', '--toc-depth', 3, '--template', TOOLS/'page.html',
-                                 '--lua-filter', TOOLS/'docs.lua', *CITATIONS, *variables), encoding='utf-8')
+    made = pandoc(text, '--to', 'html5', '--standalone', '--mathml', '--toc', '--toc-depth', 3, '--template', TOOLS/'page.html', '--lua-filter', TOOLS/'docs.lua', *CITATIONS, *variables)
+    made = re.sub(r'<th([^>]*)></th>', r'<td\1></td>', made).replace('<table', '<table tabindex="0"')   # an empty corner is no heading; a wide table scrolls
+    (out/page).write_text(made, encoding='utf-8')
 
 def write_site(out):
     "All pages, side by side. Gives what went wrong."
@@ -162,16 +163,17 @@ class Page(HTMLParser):
     "What a page refers to and what it can be referred by."
     def __init__(self, path):
         super().__init__()
-        self.ids, self.links, self.images = set(), [], []
+        self.ids, self.links, self.images, self.headings = set(), [], [], []
         self.feed(path.read_text(encoding='utf-8'))
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
         if 'id' in attrs: self.ids.add(attrs['id'])
         if tag == 'a' and attrs.get('href'): self.links.append(attrs['href'])
         if tag == 'img': self.images.append((attrs.get('src', ''), attrs.get('alt')))
+        if re.fullmatch('h[1-6]', tag): self.headings.append((int(tag[1]), attrs.get('id')))
 
 def problems(out):
-    "Broken links, missing images, figures without alternative text, errors among the outputs."
+    "Broken links, missing images, figures without alternative text, levels of headings left out, errors among the outputs."
     pages = {p: Page(p) for p in sorted(out.rglob('*.html'))}
     for path, page in pages.items():
         name = path.relative_to(out)
@@ -179,6 +181,8 @@ def problems(out):
         for src, alt in page.images:
             if not src.startswith('data:') and not (path.parent/unquote(src)).exists(): yield f'{name}: no image {src}'
             if not alt: yield f'{name}: no alternative text for {src[:60]}; put `#| fig-alt: "..."` on top of the cell'
+        for (above, _), (level, place) in zip(page.headings, page.headings[1:]):
+            if place and level > above + 1: yield f'{name}: #{place} is a heading of level {level} below one of level {above}; a screen reader looks for the one between'
         for href in page.links:
             url = urlsplit(href)
             if url.scheme or url.netloc: continue
