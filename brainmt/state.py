@@ -50,6 +50,17 @@ class _Tensors(dict):
         self.places.add(place)
         return name
 
+# %% ../nbs/29_state.ipynb #e504c01c
+def _note(x, path, put):
+    "Hand in a tensor or an array; the note that takes its place."
+    if isinstance(x, torch.Tensor): return {'$tensor': put(x, path)}
+    return {'$array': [put(torch.from_numpy(np.frombuffer(x.tobytes(), np.uint8).copy()), path), x.dtype.str, x.shape]}
+
+def _note_list(x, path, put):
+    "Hand in a list as one tensor, where it can be one: the note, or None."
+    if len(x) > 8 and all(type(v) is float for v in x): return {'$numbers': put(torch.tensor(x, dtype=torch.float64), path)}
+    if x and all(isinstance(v, torch.Tensor) and v.ndim == 0 and v.dtype == x[0].dtype for v in x): return {'$scalars': put(torch.stack([v.detach().cpu() for v in x]), path)}
+
 # %% ../nbs/29_state.ipynb #06f99dab
 def pack(
     tree, # Dicts, lists and tuples of numbers, text, tensors and arrays
@@ -57,8 +68,7 @@ def pack(
     "Split a structure into what safetensors can hold and what JSON can say. Raises `InputError` naming whatever neither can."
     tensors = _Tensors(); put = tensors.put
     def walk(x, path):
-        if isinstance(x, torch.Tensor): return {'$tensor': put(x, path)}
-        if isinstance(x, np.ndarray): return {'$array': [put(torch.from_numpy(np.frombuffer(x.tobytes(), np.uint8).copy()), path), x.dtype.str, x.shape]}
+        if isinstance(x, (torch.Tensor, np.ndarray)): return _note(x, path, put)
         if isinstance(x, np.generic): return x.item()
         if x is None or isinstance(x, (bool, int, float, str)): return x
         if isinstance(x, tuple): return {'$tuple': [walk(v, f'{path}.{i}') for i, v in enumerate(x)]}
@@ -67,9 +77,7 @@ def pack(
             return dict(pairs) if all(isinstance(k, str) and k[:1] != '$' for k in x) else {'$dict': pairs}
         if not hasattr(x, '__iter__'): raise InputError(f'{path} is a {type(x).__name__}, which a state cannot hold. Expected numbers, text, tensors, arrays, and lists and dicts of them.')
         x = list(x)                                           # fastcore's L too
-        if len(x) > 8 and all(type(v) is float for v in x): return {'$numbers': put(torch.tensor(x, dtype=torch.float64), path)}
-        if x and all(isinstance(v, torch.Tensor) and v.ndim == 0 and v.dtype == x[0].dtype for v in x): return {'$scalars': put(torch.stack([v.detach().cpu() for v in x]), path)}
-        return [walk(v, f'{path}.{i}') for i, v in enumerate(x)]
+        return _note_list(x, path, put) or [walk(v, f'{path}.{i}') for i, v in enumerate(x)]
     text = json.dumps(walk(tree, ''))
     return dict(tensors), text
 
@@ -97,6 +105,7 @@ def _checksum(tensors, text):
         digest.update(f'{name} {t.dtype} {list(t.shape)}'.encode()); digest.update(t.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
+# %% ../nbs/29_state.ipynb #84d20ad1
 def write_state(
     path:str|Path, # Ends in .safetensors
     tree,          # Whatever `pack` takes
@@ -121,6 +130,7 @@ def read_state(
 def _file(folder, place, part): return Path(folder)/f'{place[0]:04}-{place[1]:06}-{part}.safetensors'
 def _places(folder, part='all'): return sorted(tuple(map(int, p.name.split('-')[:2])) for p in Path(folder).glob(f'[0-9]*-*-{part}.safetensors'))   # not what another process is writing at this moment, .part-…
 
+# %% ../nbs/29_state.ipynb #f6aa0b73
 def save_state(
     folder:str|Path,
     place:tuple[int, int], # (epoch, batch): what comes next
@@ -131,9 +141,10 @@ def save_state(
     "Add a state to the folder; the two newest stay."
     write_state(_file(folder, place, f'rank{rank}'), own)
     if rank == 0: write_state(_file(folder, place, 'all'), shared)
-    for part in (f'rank{rank}', 'all') if rank == 0 else (f'rank{rank}',):
+    complete = _places(folder)
+    for part in [f'rank{rank}'] + ['all']*(rank == 0):
         for old in _places(folder, part):
-            if [old] < _places(folder)[-2:-1]: _file(folder, old, part).unlink()   # older than the last but one that is complete
+            if [old] < complete[-2:-1]: _file(folder, old, part).unlink()   # older than the last but one; with fewer than two, nothing is
 
 # %% ../nbs/29_state.ipynb #054181d5
 def newest_state(
@@ -150,6 +161,13 @@ def newest_state(
         except InputError as e: damaged.append(str(e))
         warnings.warn(f'{damaged[-1]} Going back to the state before it.')
     if damaged and _places(folder)[-1] > (0, 0): raise InputError(f'{folder}: none of the {len(damaged)} states in it is whole. Restore one from a backup, or remove the folder to begin again. {damaged[0]}')
+
+# %% ../nbs/29_state.ipynb #836b6700
+def _lock(fd):
+    "Lock an open file; False: somebody holds it. `OSError` where the file system, or the operating system, has no such locks."
+    if fcntl is None: raise OSError('no flock')
+    try: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB); return True
+    except BlockingIOError: return False
 
 # %% ../nbs/29_state.ipynb #bda5b179
 _HELD = {}   # folder → open lock file
@@ -171,13 +189,11 @@ def claim(
     "Hold a folder for this process until `release`, or its end. Raises `InputError` naming the process that holds it already."
     folder = Path(folder).resolve(); folder.mkdir(parents=True, exist_ok=True)
     release(folder)                                                # this process's own: an earlier training that ended in an error
-    fd = os.open(folder/'lock', os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        if fcntl is None: raise OSError('no flock')
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        who = os.read(fd, 1000).decode(errors='replace') or 'another process'; os.close(fd)
-        raise InputError(f'{folder}: in use by {who}. Wait until it has ended, or choose another folder.') from None
+    fd, free = os.open(folder/'lock', os.O_RDWR | os.O_CREAT, 0o666), True
+    try: free = _lock(fd)
     except OSError as e: warnings.warn(f'{folder}: this file system has no locks ({e}). Make sure that no other process trains in it.')
+    if not free:
+        who = os.read(fd, 1000).decode(errors='replace') or 'another process'; os.close(fd)
+        raise InputError(f'{folder}: in use by {who}. Wait until it has ended, or choose another folder.')
     os.ftruncate(fd, 0); os.write(fd, f'process {os.getpid()} on {socket.gethostname()}'.encode())
     _HELD[folder] = fd
