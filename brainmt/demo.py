@@ -18,7 +18,7 @@ from pathlib import Path
 from .core import InputError, versions, whole_file, whole_folder
 from .config import Demo, Judging
 from .logbook import history_in, progress_bar, save_settings, watched
-from .cli import COMMANDS, _beside, _by_groups, _data, _judge, _people, _rivals_said, _run
+from .cli import COMMANDS, _background, _beside, _by_groups, _judge, _people, _rivals_said, _run
 
 # %% ../nbs/45_demo.ipynb #ae1523ea
 class _Stages:
@@ -135,13 +135,8 @@ def demo(
 # %% ../nbs/45_demo.ipynb #21de6c8b
 def _demo_report(out, s, results, runs, split, stage):
     "report.html with plots; metrics.json holds both models."
-    import pandas as pd
     from brainmt.report import write_report
-    results['data'] = _data(runs)
-    results['split'] = dict(train=split.train, valid=split.valid, test=split.test, hash=split.hash, mode=split.mode)
-    results['history'] = pd.read_csv(out/'history.csv')
-    results['timings'] = stage.seconds
-    write_report(out, results)
+    write_report(out, results | _background(out, runs, split) | dict(timings=stage.seconds))
 
 # %% ../nbs/45_demo.ipynb #227e9263
 def _demo_summary(s, results, seconds):
