@@ -18,7 +18,7 @@ from pathlib import Path
 from .core import InputError, versions, whole_file, whole_folder
 from .config import Demo, Judging
 from .logbook import history_in, progress_bar, save_settings, watched
-from .cli import COMMANDS, _beside, _by_groups, _data, _judge, _people, _rivals_said, _run
+from .cli import COMMANDS, _background, _beside, _by_groups, _judge, _people, _rivals_said, _run
 
 # %% ../nbs/45_demo.ipynb #ae1523ea
 class _Stages:
@@ -107,12 +107,24 @@ def _demo_explain(out, model, runs, n, effect):
     return dict(nifti=out/'attribution.nii.gz', table=network_table(evidence, maps, found.mask), completeness=found.completeness,
                 auroc=map_auroc(evidence, sum(maps[t] for t in TARGETS), found.mask))
 
-# %% ../nbs/45_demo.ipynb #54565caf
+# %% ../nbs/45_demo.ipynb #227e9263
+def _demo_summary(s, results, seconds):
+    "What came out, and where to look."
+    name = 'auroc' if s.task == 'classification' else 'pearson_r'
+    said = lambda m: f'{m[name]["value"]:.2f} (95 % interval {m[name]["low"]:.2f} to {m[name]["high"]:.2f})'
+    lines = ['', f'held-out {name:<10} {said(results["metrics"])}']
+    if s.null: lines.append(f'shuffled labels     {said(results["null_metrics"])}')
+    if s.baseline: lines += _rivals_said(results['metrics'], s.task, results).splitlines()
+    if 'attribution' in results: lines.append(f'planted networks    found by the attribution map with AUROC {results["attribution"]["auroc"]:.2f}')
+    return '\n'.join([*lines, f'{int(seconds//60)} min {seconds%60:.0f} s. Open {s.out}/report.html'])
+
+# %% ../nbs/45_demo.ipynb #929ed366
 def demo(
     settings:Demo,
 )->Path: # The run's folder
     "The whole path, without a network: synthetic scans → preprocessing → training → held-out evaluation → null control → baseline → explanation → report.html."
     from brainmt.model import BrainMT
+    from brainmt.report import write_report
     s, began = settings, time.perf_counter()
     stage = _Stages(5 + bool(s.explain_subjects) + s.baseline)
     print(f'brainmt {versions().get("brainmt", "")}: {s.task} of a planted {s.effect}, seed {s.seed}. Everything goes to {s.out}/')
@@ -128,31 +140,9 @@ def demo(
             with stage('a linear model on connectomes, on the same split'): results.update(_beside(runs, split, results['predictions'].set_index('subject'), tables[column], s.task, Judging(), _people(out/'bids/participants.tsv'), seed=s.seed))
         if s.explain_subjects:
             with stage(f'explaining {s.explain_subjects} subjects by integrated gradients'): results['attribution'] = _demo_explain(out, model, test, s.explain_subjects, s.effect)
-        with stage('writing report.html'): _demo_report(out, s, results, runs, split, stage)
+        with stage('writing report.html'): write_report(out, results | _background(out, runs, split) | dict(timings=stage.seconds))
     print(_demo_summary(s, results, time.perf_counter() - began))
     return Path(s.out)
-
-# %% ../nbs/45_demo.ipynb #21de6c8b
-def _demo_report(out, s, results, runs, split, stage):
-    "report.html with plots; metrics.json holds both models."
-    import pandas as pd
-    from brainmt.report import write_report
-    results['data'] = _data(runs)
-    results['split'] = dict(train=split.train, valid=split.valid, test=split.test, hash=split.hash, mode=split.mode)
-    results['history'] = pd.read_csv(out/'history.csv')
-    results['timings'] = stage.seconds
-    write_report(out, results)
-
-# %% ../nbs/45_demo.ipynb #227e9263
-def _demo_summary(s, results, seconds):
-    "What came out, and where to look."
-    name = 'auroc' if s.task == 'classification' else 'pearson_r'
-    said = lambda m: f'{m[name]["value"]:.2f} (95 % interval {m[name]["low"]:.2f} to {m[name]["high"]:.2f})'
-    lines = ['', f'held-out {name:<10} {said(results["metrics"])}']
-    if s.null: lines.append(f'shuffled labels     {said(results["null_metrics"])}')
-    if s.baseline: lines += _rivals_said(results['metrics'], s.task, results).splitlines()
-    if 'attribution' in results: lines.append(f'planted networks    found by the attribution map with AUROC {results["attribution"]["auroc"]:.2f}')
-    return '\n'.join([*lines, f'{int(seconds//60)} min {seconds%60:.0f} s. Open {s.out}/report.html'])
 
 # %% ../nbs/45_demo.ipynb #33386048
 COMMANDS['demo'] = demo

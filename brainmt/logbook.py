@@ -27,9 +27,11 @@ def stopped_run(folder:Path)->bool:
     "Whether a folder holds the state of a run that can go on."
     return any((folder/'state').glob('[0-9]*-all.safetensors'))
 
-def _free(folder, marks):
+def _free(folder, marks=()):
     there = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
-    return there <= {'lock'} or 'config.yaml' in there and (stopped_run(folder) or there <= _BEGUN) or bool(there & set(marks))
+    if there <= {'lock'}: return True
+    if 'config.yaml' in there and (stopped_run(folder) or there <= _BEGUN): return True
+    return bool(there & set(marks))   # the folder of a sweep
 
 # %% ../nbs/43_logbook.ipynb #9019a179
 @contextmanager
@@ -88,6 +90,7 @@ def watched()->bool:
     "Whether somebody is looking: at a terminal, or at a notebook."
     return sys.stderr.isatty() or type(sys.stderr).__module__.startswith('ipykernel')
 
+# %% ../nbs/43_logbook.ipynb #5857db4b
 def progress_bar(
     epochs:int, n_batches:int, # How much there is to do: epochs, and steps of each
     what:str|None=None,        # What is being done, such as 'training'; None: nothing is said
@@ -119,6 +122,11 @@ def history_in(
     return callback(after_epoch=note)
 
 # %% ../nbs/43_logbook.ipynb #fb00b683
+def _left(seconds, since, done, total):
+    "Seconds that are left, when the steps after step `since` took `seconds` until step `done`."
+    return seconds*(total - done)/(done - since)
+
+# %% ../nbs/43_logbook.ipynb #7c05a4e0
 def log_in(
     file:str|Path,             # A text file, which is appended to
     epochs:int, n_batches:int, # As in `progress_bar`
@@ -133,32 +141,35 @@ def log_in(
         done = learn.train_iter
         if not first: first.append((done - 1, time.monotonic()))
         if done % interval: return
-        left = int((time.monotonic() - first[0][1])*(total - done)/(done - first[0][0]))
+        left = int(_left(time.monotonic() - first[0][1], first[0][0], done, total))
         say(f'epoch {learn.epoch + 1} of {epochs}, step {done} of {total}: loss {learn.loss.item():.4f}, lr {learn.opt.hypers[-1]["lr"]:.2e}, {left//3600}:{left//60 % 60:02}:{left % 60:02} left')
     return callback(after_batch=step, after_epoch=lambda learn: say(f'epoch {learn.epoch + 1} of {epochs} done: {_text(_row(learn))}'))
 
-# %% ../nbs/43_logbook.ipynb #7c05a4e0
+# %% ../nbs/43_logbook.ipynb #c0c14c03
+def _missing(key, package): return InputError(f'{key}=true: {package} is not installed (pip install {package}). Leave the key out: history.csv has the same numbers.')
+
+def _tensorboard(log):
+    try: from torch.utils.tensorboard import SummaryWriter
+    except ImportError: raise _missing('logging.tensorboard', 'tensorboard') from None
+    def board(folder, settings):
+        writer = SummaryWriter(folder/'tensorboard')
+        return lambda step, row: [writer.add_scalar(k, v, step) for k, v in row.items()], writer.close
+    return board
+
+# %% ../nbs/43_logbook.ipynb #106da7fa
+def _wandb(log):
+    try: import wandb
+    except ImportError: raise _missing('logging.use_wandb', 'wandb') from None
+    def board(folder, settings):
+        run = wandb.init(project=log.project_name, dir=str(folder), config=flat(settings))
+        return lambda step, row: run.log(row, step=step), run.finish
+    return board
+
 def open_boards(
     log, # `brainmt.config.Logging`
 )->list: # Functions (folder, settings) → (add(step, numbers), close())
     "The boards that are wanted. Raises `InputError` for one that is not installed."
-    def missing(key, package): return InputError(f'{key}=true: {package} is not installed (pip install {package}). Leave the key out: history.csv has the same numbers.')
-    wanted = []
-    if log.tensorboard:
-        try: from torch.utils.tensorboard import SummaryWriter
-        except ImportError: raise missing('logging.tensorboard', 'tensorboard') from None
-        def tensorboard(folder, settings):
-            writer = SummaryWriter(folder/'tensorboard')
-            return lambda step, row: [writer.add_scalar(k, v, step) for k, v in row.items()], writer.close
-        wanted.append(tensorboard)
-    if log.use_wandb:
-        try: import wandb
-        except ImportError: raise missing('logging.use_wandb', 'wandb') from None
-        def board(folder, settings):
-            run = wandb.init(project=log.project_name, dir=str(folder), config=flat(settings))
-            return lambda step, row: run.log(row, step=step), run.finish
-        wanted.append(board)
-    return wanted
+    return [board(log) for wanted, board in ((log.tensorboard, _tensorboard), (log.use_wandb, _wandb)) if wanted]
 
 # %% ../nbs/43_logbook.ipynb #1b4e4732
 def curves(
