@@ -12,7 +12,7 @@ __all__ = ['CONTEXT', 'SPARE', 'self_test', 'diagnosis', 'training_memory', 'fit
 #     print(diagnosis())                                                # what brainmt-doctor says
 #     training_memory(PRESETS['paper'], batch=2, frames=200)['total']   # bytes
 
-import functools, os, platform, re, shutil, torch
+import functools, os, platform, re, shutil, socket, torch
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from .core import InputError
@@ -43,6 +43,13 @@ def _installed():
         yield _row('', 'Building those two needs torch installed first and a CUDA compiler; nvcc is ' + ('here.' if shutil.which('nvcc') else 'not on the PATH.'))
     compiler = next(filter(None, map(shutil.which, (os.environ.get('CXX') or 'c++', 'g++', 'clang++'))), None)
     yield _row('C++ compiler', 'found; torch.compile can use its default backend' if compiler else "absent; nothing here needs one, but torch.compile on a processor does (without: backend='aot_eager')")
+
+# %% ../nbs/26_doctor.ipynb #263e1ab8
+def _own_name(name=None):
+    "A line when this machine's name has no address."
+    name = name or socket.gethostname()
+    try: socket.getaddrinfo(name, None)
+    except OSError: yield _row('host name', f'{name} has no address: torchrun would wait for it. Give it --local-addr=127.0.0.1 on a single machine, or add the line "127.0.0.1 {name}" to /etc/hosts')
 
 # %% ../nbs/26_doctor.ipynb #92fba58a
 def _numbers():
@@ -95,7 +102,7 @@ def _serves(device):
 # %% ../nbs/26_doctor.ipynb #decac933
 def diagnosis()->str: # Several lines; 'WRONG' stands in it when a kernel failed its test
     "What is installed, who serves which device, and whether it computes the right thing."
-    lines = list(_installed())
+    lines = [*_installed(), *_own_name()]
     for device, what in _devices(): lines += ['', f'{device} ({what})', *_serves(device)]
     return '\n'.join(lines)
 
