@@ -486,10 +486,10 @@ def predict(
     s = settings
     _needed(s, 'img_path')
     model = _model_folder(s.inference.checkpoint_path) if s.inference.checkpoint_path else _newest()
-    found = run(model, s.img_path, windows=s.windows, device=_device(s.device), space=s.space, tr=s.tr)
+    found = run(model, s.img_path, windows=s.windows, device=_device(s.device), space=s.space, tr=s.tr, check=s.check, short=s.short)
     write_predictions(found, s.out)
     print(found.round(4).to_string())
-    print(f'{len(found)} subjects. Written to {s.out}')
+    print(f'{len(found)} subject{"s"*(len(found) != 1)}. Written to {s.out}')
     return found
 
 COMMANDS['predict'] = predict

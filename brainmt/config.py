@@ -271,6 +271,8 @@ class Predict:
     device: str | None = _key(None, 'null: the GPU if there is one')
     space: str | None = _key(None, 'MNI or native, for a raw scan whose name and header are silent')
     tr: float | None = _key(None, 'seconds, likewise')
+    short: str | None = _key(None, 'refuse or pad, for runs shorter than a window; null: as the model was trained')
+    check: bool = _key(True, 'refuse runs made differently from the training data; false: on your own word')
 
 # %% ../nbs/42_config.ipynb #d8c13444
 @dataclass
