@@ -64,7 +64,7 @@ def _read_cells(path):
 _ID_COLUMNS = ('participant_id', 'subject', 'subject_id', 'sub', 'eid', 'f.eid', 'n_eid', 'participant.eid', 'sub_id', 'id', 'subjekt')
 _SEX_COLUMNS = ('sex', 'gender', '31')
 _ALIASES = {'sex': _SEX_COLUMNS, 'age': ('age', '21003', 'Age_in_Yrs'), 'intelligence': ('20016', 'CogTotalComp_AgeAdj', 'CogFluidComp_AgeAdj'),
-            'family': ('Family_ID', 'Pedigree_ID', 'Mother_ID'), 'site': ('54', 'SITE_ID', 'ScannerSerialNumber')}
+            'family': ('Family_ID', 'Pedigree_ID', 'Mother_ID', 'Father_ID'), 'site': ('54', 'SITE_ID', 'ScannerSerialNumber')}
 _IMAGING_VISIT = '2' # UK Biobank's first imaging visit
 
 # %% ../nbs/12_phenotype.ipynb #b2e19e36
@@ -185,22 +185,27 @@ def read_table(
     return table
 
 # %% ../nbs/12_phenotype.ipynb #0d3c9829
+def _group_columns(columns, name, path):
+    "The columns that `name` means: one, but all there are of families and parents for 'family'."
+    kin = [c for alias in _ALIASES['family'] for c in _candidates(columns, alias)] if name == 'family' and name not in columns else []
+    return kin or [_find_column(columns, name, path)]
+
+# %% ../nbs/12_phenotype.ipynb #9339e98a
 def read_groups(
     path,                      # TSV, CSV, Parquet or pickle: the table that has the column(s)
-    columns:str|Sequence[str], # 'Family_ID', 'SITE_ID', '54', ..., or 'family', 'site'; several: whatever hangs together through them
+    columns:str|Sequence[str], # 'Family_ID', 'SITE_ID', '54', ..., or 'family' (all of families and parents), 'site'; several: whatever hangs together through them
     id_col:str=None,           # Column of subject ids; None: participant_id, eid, Subject, ...
     missing:Sequence[str]=(),  # Further spellings of a missing value
 )->pd.Series: # subject → group, for `groups=` of make_split, make_folds, extend_split and audit_split; attrs: columns, alone, source
     "Who belongs together. Subjects without a value are groups of their own, with a warning. Raises `InputError` like `read_table`."
     cells, names = _read_cells(path), [columns] if isinstance(columns, str) else list(columns)
-    found = {n: _find_column(list(cells), n, path) for n in names}
-    cells.index = _subject_index(cells, id_col, path)
-    blank = cells[list(found.values())].apply(_blank, missing=missing)
-    for column in found.values():
-        if blank[column].all(): raise InputError(f'{path}: nobody has a value of {column!r}; expected a family or site for most. Choose another column.')
-    own = {n: cells[c].where(~blank[c], cells.index) for n, c in found.items()}
-    groups = pd.Series(_group_of(list(cells.index), list(own.values())), name=' + '.join(names)).sort_index()
-    alone = {n: sorted(cells.index[blank[c]]) for n, c in found.items()}
+    found = {n: _group_columns(list(cells), n, path) for n in names}
+    cells.index, every = _subject_index(cells, id_col, path), [c for n in names for c in found[n]]
+    blank = cells[every].apply(_blank, missing=missing)
+    for n in names:
+        if blank[found[n]].all(axis=None): raise InputError(f'{path}: nobody has a value of {" or ".join(map(repr, found[n]))}; expected a family or site for most. Choose another column.')
+    groups = pd.Series(_group_of(list(cells.index), [cells[c].where(~blank[c], cells.index) for c in every]), name=' + '.join(names)).sort_index()
+    alone = {n: sorted(cells.index[blank[found[n]].all(axis=1)]) for n in names}
     for n, ids in alone.items():
         if ids: warnings.warn(f'{Path(path).name}: {len(ids)} of {len(cells)} subjects have no {n} and are groups of their own: {", ".join(ids[:5])}{", ..." if len(ids) > 5 else ""}')
     groups.attrs = dict(columns=found, alone=alone, source=Path(path).name)
