@@ -144,7 +144,7 @@ class Dataset:
     target_path: str | None = _key(None, 'the table of participants')
     target_col: Any = _key(None, 'its column to predict; for several a list or a pattern such as fc_*')
     id_col: str | None = _key(None, 'its column of subject ids; null: found by its usual names')
-    group_col: Any = _key(None, 'column(s) of what must stay on one side of the split: family, site')
+    group_col: Any = _key(None, 'column(s) of what must stay on one side of the split: family (with parents), site')
     missing: list[str] = _key([], 'further spellings of a missing value')
     num_frames_slice: int | None = _key(None, 'frames in a window; null: model.num_frames')
     short: str = _key('refuse', 'runs shorter than a window: refuse, skip, or pad')
