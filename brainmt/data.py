@@ -16,7 +16,7 @@ __all__ = ['window_starts', 'random_start', 'Unpack', 'pad_window', 'WindowDatas
 #     dls = make_dls('store', table, make_split(table.index, stratify=table['label']), n_frames=48, batch_size=16)
 #     x, y = dls.one_batch()              # (16, 48, 1, X, Y, Z), (16, 1)
 
-import math, warnings, weakref
+import itertools, math, warnings, weakref
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Mapping, Sequence
@@ -130,12 +130,21 @@ def pad_window(
     return np.concatenate([frames, np.broadcast_to(mean, (n - len(frames), frames.shape[1]))])
 
 # %% ../nbs/13_data.ipynb #8225fda1
+def _apart(run, other):
+    "How far, in mm, the same voxel lies apart in two runs: the most over the corners of their volume."
+    corners = np.array([*itertools.product(*((0, n - 1) for n in run.shape), (1,))])          # (8, 4)
+    return float(np.linalg.norm(corners @ (run.affine - other.affine).T, axis=1).max())
+
+# %% ../nbs/13_data.ipynb #6312c72d
 def _common_mask(runs):
     "The union of the runs' masks. Raises `InputError` when two runs lie on different grids."
-    mask = np.asarray(runs[0].mask, dtype=bool).copy()
+    first, mask = runs[0], np.asarray(runs[0].mask, dtype=bool).copy()
+    allowed = .1*np.linalg.norm(first.affine[:3, 0])                              # mm
     for run in runs:
-        if tuple(run.shape) != mask.shape: raise InputError(f'runs of {runs[0].subject} and {run.subject} lie on different grids, {mask.shape} and '
-                                                            f'{tuple(run.shape)}. Preprocess the cohort with one configuration.')
+        both = f'runs of {first.subject} and {run.subject}'
+        if tuple(run.shape) != mask.shape: raise InputError(f'{both} lie on different grids, {mask.shape} and {tuple(run.shape)}. Preprocess the cohort with one configuration.')
+        if (mm := _apart(run, first)) > allowed: raise InputError(f'{both} have one shape, and the same voxel is up to {mm:.1f} mm apart: no place means the same in both. '
+                                                                  "Scans in native space are like that: warp them to MNI with your pipeline, and preprocess with a grid such as grid='MNI152_2mm'.")
     for run in {r.mask_id or id(r): r for r in runs}.values(): mask |= run.mask   # each distinct mask is read once
     return mask
 
