@@ -76,7 +76,7 @@ class Atlas:
 # %% ../nbs/35_baseline.ipynb #08626e1d
 def _weights(atlas:Atlas, run:Run)->tuple:
     "(W (V, P) sparse, (WᵀW)⁻¹ (P, P)) inside the run's brain. Raises `InputError` for another grid, an empty parcel, maps that cannot be told apart."
-    if not Grid('atlas', atlas.shape, atlas.affine).same(Grid('run', run.shape, run.affine)):
+    if not Grid('atlas', atlas.shape, atlas.affine).same(run.grid):
         raise InputError(f'{run.path.name}: its grid is not that of the atlas {atlas.name!r}, {"×".join(map(str, atlas.shape))} voxels. Load the atlas for this run: load_atlas(..., run).')
     if (key := run.mask_id or id(run.mask)) in atlas._inside: return atlas._inside[key]
     W = sparse.csr_array(atlas.maps[run.mask.ravel()])   # (V, P)
@@ -139,7 +139,7 @@ def _whole_labels(data:np.ndarray, path)->np.ndarray:
 # %% ../nbs/35_baseline.ipynb #ca17ba3a
 def _check_place(where:np.ndarray, affine, run:Run, path)->None:
     "Raise `InputError` when the atlas is in another space than the run, or mostly outside its brain."
-    own = Grid('atlas', where.shape, affine).same(Grid('run', run.shape, run.affine))
+    own = Grid('atlas', where.shape, affine).same(run.grid)
     if not own and run.fingerprint.get('space', 'MNI') == 'native':
         raise InputError(f'{path}: its {"×".join(map(str, where.shape))} voxels are another grid than the {"×".join(map(str, run.shape))} of {run.path.name}, which is in native space, and resampling would not register them. Give an atlas on the run\'s own grid, or a run in MNI space.')
     ijk = np.rint(apply_affine(np.linalg.inv(run.affine) @ affine, np.argwhere(where))).astype(int)
@@ -175,7 +175,7 @@ def _kept(atlas:Atlas, run:Run)->Atlas:
 # %% ../nbs/35_baseline.ipynb #fc1f40c8
 def _from_image(img, name, run:Run, names=None)->Atlas:
     "An `Atlas` on the run's grid, from a 3D image of labels or a 4D image of maps."
-    img = nib.as_closest_canonical(img); grid = Grid('run', run.shape, run.affine)
+    img = nib.as_closest_canonical(img); grid = run.grid
     shape = img.shape[:3] + tuple(n for n in img.shape[3:] if n > 1)
     if len(shape) not in (3, 4): raise InputError(f'{name}: has {len(shape)} dimensions {shape}, expected 3 (labels) or 4 (maps).')
     if len(shape) == 4: return _kept(_from_maps(img, name, run, grid, names), run)

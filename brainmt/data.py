@@ -16,7 +16,7 @@ __all__ = ['window_starts', 'random_start', 'Unpack', 'pad_window', 'WindowDatas
 #     dls = make_dls('store', table, make_split(table.index, stratify=table['label']), n_frames=48, batch_size=16)
 #     x, y = dls.one_batch()              # (16, 48, 1, X, Y, Z), (16, 1)
 
-import itertools, math, warnings, weakref
+import math, warnings, weakref
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Mapping, Sequence
@@ -130,21 +130,13 @@ def pad_window(
     return np.concatenate([frames, np.broadcast_to(mean, (n - len(frames), frames.shape[1]))])
 
 # %% ../nbs/13_data.ipynb #8225fda1
-def _apart(run, other):
-    "How far, in mm, the same voxel lies apart in two runs: the most over the corners of their volume."
-    corners = np.array([*itertools.product(*((0, n - 1) for n in run.shape), (1,))])          # (8, 4)
-    return float(np.linalg.norm(corners @ (run.affine - other.affine).T, axis=1).max())
-
-# %% ../nbs/13_data.ipynb #6312c72d
 def _common_mask(runs):
     "The union of the runs' masks. Raises `InputError` when two runs lie on different grids."
     first, mask = runs[0], np.asarray(runs[0].mask, dtype=bool).copy()
-    allowed = .1*np.linalg.norm(first.affine[:3, 0])                              # mm
     for run in runs:
-        both = f'runs of {first.subject} and {run.subject}'
-        if tuple(run.shape) != mask.shape: raise InputError(f'{both} lie on different grids, {mask.shape} and {tuple(run.shape)}. Preprocess the cohort with one configuration.')
-        if (mm := _apart(run, first)) > allowed: raise InputError(f'{both} have one shape, and the same voxel is up to {mm:.1f} mm apart: no place means the same in both. '
-                                                                  "Scans in native space are like that: warp them to MNI with your pipeline, and preprocess with a grid such as grid='MNI152_2mm'.")
+        if not run.grid.same(first.grid): raise InputError(f'runs of {first.subject} and {run.subject} lie on different grids, {tuple(first.shape)} and {tuple(run.shape)}'
+            + (', with another affine: no voxel is the same place in both. Scans in native space are like that; warp them to MNI with your pipeline' if tuple(run.shape) == tuple(first.shape) else '')
+            + ". Preprocess the cohort with one configuration, such as grid='MNI152_2mm'.")
     for run in {r.mask_id or id(r): r for r in runs}.values(): mask |= run.mask   # each distinct mask is read once
     return mask
 
@@ -272,8 +264,8 @@ def _by_subject(runs):
     return {s: list(r) if isinstance(r, (list, tuple)) else [r] for s, r in runs.items()}
 
 # %% ../nbs/13_data.ipynb #745f5c39
-def _sides(runs, table, split, n_frames, short):
-    "train/valid → [(subject in the table, run), ...]; the split's subjects without a scan; and the runs that were skipped."
+def _joined(runs, table, split):
+    "side → [(subject in the table, run), ...], all runs of a subject on the subject's side; and subject of the split → subject of the scans."
     if not len(match_subjects(runs, table.index)):
         raise InputError(f'no scan belongs to anybody in the table: scans such as {list(runs)[:3]}, table such as {list(table.index)[:3]}. '
                          'Check that both are of the same study and spell ids alike.')
@@ -281,11 +273,17 @@ def _sides(runs, table, split, n_frames, short):
     wanted = [s for side in split.sides.values() for s in side]
     partner, scans, sides, seen = match_subjects(wanted, table.index), match_subjects(wanted, runs), {}, {}
     for side, ids in split.sides.items():
-        sides[side] = [(partner[s], r) for s in ids if s in scans for r in runs[scans[s]]]   # all runs of a subject, on the subject's side
+        sides[side] = [(partner[s], r) for s in ids if s in scans for r in runs[scans[s]]]
         for s, r in sides[side]:
             if seen.setdefault(r.checksum, (side, s))[0] != side:
                 raise InputError(f'subjects {seen[r.checksum][1]!r} and {s!r} have one and the same scan, and are on different sides. Remove the one who is not in it.')
-    missing, skipped = [s for side in ('train', 'valid') for s in split.sides[side] if s not in scans], []
+    return sides, scans
+
+# %% ../nbs/13_data.ipynb #ff13cef9
+def _sides(runs, table, split, n_frames, short):
+    "train/valid → [(subject in the table, run), ...]; the split's subjects without a scan; and the runs that were skipped."
+    (sides, scans), skipped = _joined(runs, table, split), []
+    missing = [s for side in ('train', 'valid') for s in split.sides[side] if s not in scans]
     for side in ('train', 'valid'):
         if short == 'skip':
             skipped += [r for _, r in sides[side] if r.n_frames < n_frames]
@@ -295,9 +293,9 @@ def _sides(runs, table, split, n_frames, short):
                                              'Add scans, or split the subjects that have one.')
     return {side: sides[side] for side in ('train', 'valid')}, missing, skipped
 
-# %% ../nbs/13_data.ipynb #ff13cef9
-def _targets(table, target, train):
-    "(targets per subject, task, scaler or None, class names): scaled by the subjects `train` only."
+# %% ../nbs/13_data.ipynb #8778a22f
+def _target_values(table, target):
+    "(values of the target's columns, their kind). Raises `InputError` for what one model cannot predict."
     names = list(table.columns) if target is None else [target] if isinstance(target, str) else list(target)
     if not table.index.is_unique: raise InputError(f'subject {table.index[table.index.duplicated()][0]!r} is in the table more than once. Keep one row per subject.')
     lost = [n for n in names if n not in table]
@@ -308,15 +306,21 @@ def _targets(table, target, train):
     if len(blank): raise InputError(f'subject {blank[0]!r} has no finite value of {names} ({len(blank)} of {len(values)} subjects). '
                                     'Drop them before splitting; read_table does it.')
     if len(set(kinds.values())) > 1: raise InputError(f'targets of different kinds, {kinds}. Train one model for each kind.')
+    return values, kinds[names[0]]
+
+# %% ../nbs/13_data.ipynb #1f4dddd1
+def _targets(table, target, train):
+    "(targets per subject, task, scaler or None, class names): scaled by the subjects `train` only."
+    values, kind = _target_values(table, target); names = list(values)
     for n in names:
         if values.loc[train, n].nunique() < 2:
             raise InputError(f'all {len(set(train))} training subjects have one and the same {n!r} ({values.loc[train[0], n]:g}): one class only. '
                              'Take another seed, or split with stratify=.')
-    if kinds[names[0]] == 'continuous':
+    if kind == 'continuous':
         scaler = TargetScaler.fit(values.loc[sorted(set(train))])
         return pd.DataFrame(scaler.transform(values), values.index, names), 'regression', scaler, {}
     classes = {n: table.attrs.get('classes', {}).get(n) or [f'{v:g}' for v in sorted(set(values[n]))] for n in names}
-    if kinds[names[0]] == 'binary': return values.astype(float), 'classification', None, classes
+    if kind == 'binary': return values.astype(float), 'classification', None, classes
     if len(names) > 1: raise InputError(f'targets {names} have several classes each, but a model chooses among those of one target. Train one model for each.')
     return pd.DataFrame({f'{names[0]}={c}': values[names[0]] == i for i, c in enumerate(classes[names[0]])}).astype(float), 'multiclass', None, classes
 

@@ -114,7 +114,7 @@ def save_map(
 # %% ../nbs/36_explain.ipynb #b09ae684
 class _Sums:
     "Running sums over subjects: `add` windows, then ask for the `result`."
-    def __init__(self, run): self.mask, self.affine, self.seen, self.gaps, self.n, self.all, self.curves = run.mask.copy(), run.affine, [], [], 0, 0, 0
+    def __init__(self, run): self.mask, self.grid, self.seen, self.gaps, self.n, self.all, self.curves = run.mask.copy(), run.grid, [], [], 0, 0, 0
 
     def add(self, subject, mask, shares, gap):
         "`shares` (T, V) of one window, in double precision."
@@ -140,7 +140,7 @@ def _t_value(mean, squares, n):
 def _result(sums):
     sums._next(); n = len(sums.seen)
     size, evidence, squares = sums.all / n
-    return Attribution(size, sums.curves / n, sums.mask, sums.affine, max(sums.gaps), n, evidence, _t_value(evidence, squares, n) if n > 1 else None)
+    return Attribution(size, sums.curves / n, sums.mask, sums.grid.affine, max(sums.gaps), n, evidence, _t_value(evidence, squares, n) if n > 1 else None)
 
 # %% ../nbs/36_explain.ipynb #db418b89
 def attribute(
@@ -164,7 +164,7 @@ def attribute(
     return _result(sums)
 
 def _same_grid(run, sums):
-    if sums.mask.shape != run.mask.shape or not np.allclose(sums.affine, run.affine):
+    if not run.grid.same(sums.grid):
         raise InputError(f'{run.path}: found grid {run.mask.shape}, the runs before it have {sums.mask.shape}, or another affine; maps of different grids cannot be averaged. Preprocess the cohort with one configuration.')
 
 # %% ../nbs/36_explain.ipynb #8e134d14

@@ -22,6 +22,7 @@ from scipy.ndimage import binary_erosion
 from scipy.stats import spearmanr
 from torch import nn
 from .core import InputError, existing_path
+from .volume import Grid
 from .data import Unpack
 from .store import Run
 from .attention import transformer_step
@@ -42,6 +43,8 @@ class _Place:
     mask_id: str = ''
     @property
     def shape(self): return self.mask.shape
+    @property
+    def grid(self): return Grid('map', self.shape, self.affine)
 
 def _as_image(map):
     if isinstance(map, Attribution): return map.image('map' if map.evidence is None else 'evidence'), Path('the attribution')
@@ -52,7 +55,7 @@ def _as_image(map):
 def _for_map(atlas, labels, place):
     "The atlas on the map's grid, or `InputError` with both shapes."
     if not isinstance(atlas, Atlas): return load_atlas(atlas, place, labels)
-    if tuple(atlas.shape) == place.shape and np.allclose(atlas.affine, place.affine, atol=1e-3): return atlas
+    if place.grid.same(Grid('atlas', atlas.shape, atlas.affine)): return atlas
     raise InputError(f'{place.path}: the map has {place.shape} voxels, the atlas {atlas.name!r} has {tuple(atlas.shape)}, or they lie in different places. Give the atlas\'s file, then it is resampled.')
 
 # %% ../nbs/37_sanity.ipynb #8bbf6326

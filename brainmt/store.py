@@ -26,7 +26,7 @@ from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from .core import InputError, existing_path, whole_file
 from .normalize import Moments, Stats
-from .volume import _ahead, _sizes
+from .volume import Grid, _ahead, _sizes
 
 # %% ../nbs/07_store.ipynb #d4b5d5c0
 FORMAT_VERSION = 1  # of the file, not of the library: it changes only when old files can no longer be read as new ones
@@ -85,11 +85,16 @@ class Run:
 # %% ../nbs/07_store.ipynb #c13f8d7d
 TRACES = ('global_signal', 'dvars', 'fd')  # quality over time: see `brainmt.quality`
 
+@patch(as_prop=True)
+def grid(self:Run)->Grid:
+    "Where its voxels are; `a.grid.same(b.grid)` says whether two runs can be compared voxel by voxel."
+    return Grid(self.fingerprint.get('grid', 'native'), self.shape, self.affine)
+
 @patch
 def __repr__(self:Run):
-    x, y, z = self.shape; grid = self.fingerprint.get('grid', 'native')
+    x, y, z = self.shape
     return (f'Run sub-{self.subject}: {self.n_frames} frames of {self.tr:g} s, {self.n_voxels:,} brain voxels\n'
-            f'  {x}×{y}×{z} voxels of {_sizes(self.affine)} mm ({grid}), {self.fingerprint["normalization"]}, background {self.background:.3g}')
+            f'  {x}×{y}×{z} voxels of {_sizes(self.affine)} mm ({self.grid.name}), {self.fingerprint["normalization"]}, background {self.background:.3g}')
 
 @patch(as_prop=True)
 def frames(self:Run)->np.ndarray: # (T, V) float16
