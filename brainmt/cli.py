@@ -306,7 +306,7 @@ def plan(
     runs, table = open_cohort(d.img_path), _table(d, task)
     both = _partners(table.index, runs, d.target_path, d.img_path)
     table = table.loc[list(both)]
-    groups = read_groups(d.target_path, d.group_col, id_col=d.id_col) if d.group_col else None
+    groups = read_groups(d.target_path, d.group_col, d.id_col, d.missing) if d.group_col else None
     split = make_split(table.index, seed=r.seed, groups=groups, stratify=table[table.columns[0]] if task in ('classification', 'multiclass') else None)
     people, atlas = _people(d.target_path, settings.evaluate.groups, table.attrs['columns'].values(), d.id_col, d.missing), _rivals_atlas(settings.evaluate, next(iter(runs.values())))
     frames = d.num_frames_slice or settings.model.num_frames

@@ -119,23 +119,26 @@ def _recipe(fingerprint, path, space=None, tr=None):
     return PreprocessConfig(mask=mask, space=space, tr=tr, **kept)
 
 # %% ../nbs/34_evaluate.ipynb #ac115959
-def _each_run(runs, fingerprint, **words):
-    "Yield (subject, Run), one at a time, from a Run, a list, a dict, a store folder, a BIDS folder or a file."
+def _listed(runs):
+    "(subject or None, Run or path) for a Run, a list, a dict, a store folder, a BIDS folder or a file."
     if isinstance(runs, Run): runs = [runs]
     if isinstance(runs, (str, os.PathLike)):
         path = existing_path(runs, 'scan, store or cohort folder')
         runs = open_cohort(path) if path.is_dir() and any(path.glob('*.safetensors')) else [path]
     if isinstance(runs, Mapping): runs = [(s, r) for s, rs in runs.items() for r in ([rs] if isinstance(rs, (Run, str, os.PathLike)) else rs)]
-    for item in runs:
-        subject, run = item if isinstance(item, tuple) else (None, item)
-        if isinstance(run, Run): yield str(subject or run.subject or run.path.stem), run
-        elif str(run).endswith('.safetensors'): run = open_run(run); yield str(subject or run.subject or run.path.stem), run
-        else:
-            for scan in find_runs(existing_path(run, 'scan or cohort folder')):
-                if subject: scan = describe(scan.path, subject)
-                with tempfile.TemporaryDirectory() as tmp:
-                    run = preprocess_run(scan, tmp, _recipe(fingerprint, scan.path, **words)); run.given = scan.path   # what messages call it
-                    yield scan.subject, run
+    return [item if isinstance(item, tuple) else (None, item) for item in runs]
+
+# %% ../nbs/34_evaluate.ipynb #40ee58f1
+def _each_run(runs, fingerprint, **words):
+    "Yield (subject, Run), one at a time, from whatever `_listed` understands."
+    for subject, run in _listed(runs):
+        if not isinstance(run, Run) and str(run).endswith('.safetensors'): run = open_run(run)
+        if isinstance(run, Run): yield str(subject or run.subject or run.path.stem), run; continue
+        for scan in find_runs(existing_path(run, 'scan or cohort folder')):
+            if subject: scan = describe(scan.path, subject)
+            with tempfile.TemporaryDirectory() as tmp:
+                run = preprocess_run(scan, tmp, _recipe(fingerprint, scan.path, **words)); run.given = scan.path   # what messages call it
+                yield scan.subject, run
 
 # %% ../nbs/34_evaluate.ipynb #8212073f
 def _loaded(model_or_path, device):
