@@ -19,7 +19,7 @@ test: $(READY) ## everything that must hold before a change lands, without the s
 test-slow-ci: $(READY) ## the slow cells that must hold as well (flagged slow_ci)
 	@$(BIN)/python tools/test.py --slow-ci
 
-notebooks: $(READY) ## export the library, run the notebooks, store their outputs, write README.md (NB="24_model" for one)
+notebooks: $(READY) ## export the library, run the notebooks, store their outputs, write README.md (NB="07_model" for one)
 	@$(BIN)/python tools/notebooks.py $(NB)
 
 readme: $(READY) ## README.md from nbs/index.ipynb
@@ -28,7 +28,7 @@ readme: $(READY) ## README.md from nbs/index.ipynb
 docs: $(READY) ## the docs site, in _docs (open _docs/index.html)
 	@$(BIN)/python tools/docs.py
 
-slides: $(READY) ## slides of a notebook, in _slides (NB="15_scan")
+slides: $(READY) ## slides of a notebook, in _slides (NB="04_scan")
 	@$(BIN)/python tools/slides.py $(NB)
 
 lecture: $(READY) ## a folder for a room without a network, in _lecture: packages, pages, slides (ARGS="--platforms linux"; some GB)

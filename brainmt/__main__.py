@@ -1,7 +1,12 @@
-"`python -m brainmt <command> [name=value …]`: the same commands as the console scripts, for torchrun and for machines without them on the PATH."
+(
+    '`python -m brainmt <command> [name=value …]`: the same commands as the console '
+    'scripts, for torchrun and for machines without them on the PATH.'
+)
 import sys
 
-if __name__ == '__main__':   # a process that training starts imports this file again, and must not begin anew
-    import brainmt.demo   # adds its command to the others
-    from brainmt.cli import main
+# a process that training starts imports this file again, and must not begin anew
+if __name__ == '__main__':
+    import brainmt.cli.demo  # adds its command to the others
+    from brainmt.cli.commands import main
+
     sys.exit(main())

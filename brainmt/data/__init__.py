@@ -1,0 +1,1 @@
+"""From files to windows: layout, volumes, space, store, tables, splits."""

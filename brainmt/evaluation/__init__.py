@@ -1,0 +1,1 @@
+"""Predictions, scores with intervals, baselines, attribution and its checks."""

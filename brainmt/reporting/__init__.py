@@ -1,0 +1,1 @@
+"""Figures, the report, the quality page and the viewer."""
