@@ -342,15 +342,18 @@ def _check_task(dls, task, monitor):
     """Task and targets belong together, and what is watched exists; gives the task's
     metrics.
     """
-    found = epoch_metrics(task, dls.scaler)
-    if task != dls.task and not (task, dls.task) == ('connectivity', 'regression'):
+    found = epoch_metrics(task, dls.info.scaler)
+    if task != dls.info.task and not (task, dls.info.task) == (
+        'connectivity',
+        'regression',
+    ):
         raise InputError(
-            f'task={task!r}, but the targets {", ".join(dls.targets[:3])} are for '
-            f'{dls.task}. Set task={dls.task!r}, or choose other targets.'
+            f'task={task!r}, but the targets {", ".join(dls.info.targets[:3])} are for '
+            f'{dls.info.task}. Set task={dls.info.task!r}, or choose other targets.'
         )
-    if task == 'connectivity' and len(dls.targets) < 3:
+    if task == 'connectivity' and len(dls.info.targets) < 3:
         raise InputError(
-            f'{len(dls.targets)} target(s): the connectivity task correlates a vector '
+            f'{len(dls.info.targets)} target(s): the connectivity task correlates a vector '
             'of each subject, so it expects at least 3. Use regression.'
         )
     if monitor not in ('train_loss', 'valid_loss', *found):
@@ -362,7 +365,7 @@ def _check_task(dls, task, monitor):
 # %% ../../nbs/core/08_train.ipynb #7e29726d
 def brainmt_learner(
     # From `brainmt.data.windows.make_dls`: batches (B,T,1,X,Y,Z), (B,K), and
-    # `.task`, `.scaler`
+    # `.info`
     dls: DataLoaders,
     model: BrainMT,
     cfg: TrainConfig | None = None,  # None: the paper's recipe
@@ -378,7 +381,7 @@ def brainmt_learner(
     precision, best checkpoint. Raises `InputError` when data, model and task do not
     fit.
     """
-    cfg, task = cfg or TrainConfig(), task or dls.task
+    cfg, task = cfg or TrainConfig(), task or dls.info.task
     model.fingerprint, found = (
         _check_fit(dls, model),
         _check_task(dls, task, cfg.monitor),
@@ -387,14 +390,16 @@ def brainmt_learner(
     model.extra = {
         **model.extra,
         'task': task,
-        'targets': dls.targets,
+        'targets': dls.info.targets,
         'num_frames': data.n_frames,
-        'short': dls.short,
-        'scaler': dls.scaler.to_dict() if dls.scaler else None,
-        'classes': dls.classes,
+        'short': dls.info.short,
+        'scaler': dls.info.scaler.to_dict() if dls.info.scaler else None,
+        'classes': dls.info.classes,
     }
     for dl in dls.loaders:
-        dl.dataset.answers = _Answers(task, dls.targets, dls.classes, dls.scaler)
+        dl.dataset.answers = _Answers(
+            task, dls.info.targets, dls.info.classes, dls.info.scaler
+        )
     weights = (
         class_weights(data.targets[[runs[0] for runs, _ in data.items]], task)
         if cfg.balance
@@ -485,7 +490,7 @@ def _tested(learn, dl):
     with learn.no_bar():
         p, y = learn.get_preds(dl=dl, act=noop)
     return [
-        pd.DataFrame(t.double().numpy(), dl.dataset.subjects, learn.dls.targets)
+        pd.DataFrame(t.double().numpy(), dl.dataset.subjects, learn.dls.info.targets)
         .groupby(level=0)
         .mean()
         .rename_axis('subject')
@@ -558,7 +563,7 @@ def train_folds(
         rows[split.fold] = {
             name: fn(outputs.to_numpy(), targets.to_numpy())
             for name, fn in epoch_metrics(
-                task or learn.dls.task, learn.dls.scaler
+                task or learn.dls.info.task, learn.dls.info.scaler
             ).items()
         }
         tested.append(
