@@ -59,8 +59,9 @@ from sklearn.svm import LinearSVC
 
 from ..core import InputError, existing_path, whole_file
 from ..data.space import resample_to
-from ..data.split import Split, audit_split, groups_of, match_subjects
+from ..data.split import Split, audit_split
 from ..data.store import Run
+from ..data.subjects import groups_of, match_subjects
 from ..data.volume import Grid
 from ..data.windows import encode_targets, runs_by_subject
 from .predict import fingerprint_difference
