@@ -564,15 +564,15 @@ def _agree(config, dls):
     """Raises `InputError` where the configuration insists on another shape than the
     data have.
     """
-    if config.volume != tuple(dls.mask.shape):
+    if config.volume != tuple(dls.info.mask.shape):
         raise InputError(
             f'model.img_size={list(config.volume)}: the scans have '
-            f'{list(dls.mask.shape)} voxels. Leave it out, or preprocess to that grid.'
+            f'{list(dls.info.mask.shape)} voxels. Leave it out, or preprocess to that grid.'
         )
-    if config.num_outputs != len(dls.targets):
+    if config.num_outputs != len(dls.info.targets):
         raise InputError(
             f'model.num_classes={config.num_outputs}: the task needs '
-            f'{len(dls.targets)}. Leave it out.'
+            f'{len(dls.info.targets)}. Leave it out.'
         )
 
 # %% ../../nbs/cli/commands.ipynb #0f2c8792
@@ -682,9 +682,9 @@ def plan(
     )
     config = model_config(
         settings,
-        volume=tuple(dls.mask.shape),
+        volume=tuple(dls.info.mask.shape),
         num_frames=frames,
-        num_outputs=len(dls.targets),
+        num_outputs=len(dls.info.targets),
     )
     _agree(config, dls)
     begin = (
