@@ -30,8 +30,8 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from ..core import InputError, existing_path
+from ..data.grid import Grid
 from ..data.store import Run
-from ..data.volume import Grid
 from ..data.windows import Unpack
 from .baseline import Atlas, load_atlas
 from .explain import Attribution

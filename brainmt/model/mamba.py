@@ -24,14 +24,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ..core import InputError
-from brainmt.kernels.choose import (
+from ..kernels.choose import choose_backend
+from ..kernels.conv import conv_backward, conv_forward
+from brainmt.kernels.operators import (
     causal_conv,
-    choose_backend,
     is_traced,
     selective_scan,
     selective_scan_both,
 )
-from ..kernels.conv import conv_backward, conv_forward
 from ..kernels.scan_cpu import PAIR, scan_backward, scan_forward
 
 # %% ../../nbs/core/05_mamba.ipynb #39502861
