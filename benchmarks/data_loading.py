@@ -27,9 +27,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from brainmt.data.grid import GRIDS
 from brainmt.data.space import template_mask
 from brainmt.data.store import open_cohort, write_run
-from brainmt.data.volume import GRIDS
 from brainmt.data.windows import Unpack, WindowDataset, WindowLoader
 
 GRID, B, T = 'MNI152_2mm', 2, 200

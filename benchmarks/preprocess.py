@@ -121,8 +121,8 @@ def write_scan(path, frames, dtype, seed=0):
     import numpy as np
     from isal import igzip
 
+    from brainmt.data.grid import named_grid
     from brainmt.data.space import template_mask
-    from brainmt.data.volume import named_grid
 
     grid, mask, rng = (
         named_grid('MNI152_2mm'),
