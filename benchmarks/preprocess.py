@@ -18,8 +18,8 @@ gzip. Noise compresses badly; real scans are read a little faster by everybody.
 """
 
 import argparse
-import importlib
 import gzip
+import importlib
 import json
 import os
 import subprocess
