@@ -35,9 +35,9 @@ def peak():
 
 
 def write_scan(path):
+    from brainmt.data.grid import GRIDS
     from brainmt.data.space import template_mask
     from brainmt.data.store import write_run
-    from brainmt.data.volume import GRIDS
 
     mask, rng = np.zeros((46, 55, 46), bool), np.random.default_rng(0)
     big = template_mask('MNI152_4mm')

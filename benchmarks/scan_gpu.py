@@ -21,7 +21,7 @@ import sys
 
 import torch
 
-from brainmt.kernels.choose import causal_conv
+from brainmt.kernels import causal_conv
 from brainmt.kernels.conv_gpu import (
     causal_conv_causal_conv1d,
     causal_conv_triton,

@@ -36,7 +36,7 @@ NAMES = {  # what a user types, and the module that has it
     'make_split': 'data.split',
     'audit_split': 'data.split',
     'make_dls': 'data.windows',
-    'selective_scan': 'kernels.choose',
+    'selective_scan': 'kernels.operators',
     'BrainMT': 'model.brainmt',
     'BrainMTConfig': 'model.brainmt',
     'load_released': 'model.brainmt',

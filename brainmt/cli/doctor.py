@@ -24,13 +24,8 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from ..core import InputError
-from brainmt.kernels.choose import (
-    INSTALL,
-    available_backends,
-    backend_reasons,
-    causal_conv,
-    selective_scan,
-)
+from ..kernels import causal_conv, selective_scan
+from ..kernels.choose import INSTALL, available_backends, backend_reasons
 from ..model.brainmt import PRESETS, BrainMTConfig
 from ..model.estimate import dry_run, estimate
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['window_starts', 'random_start', 'Unpack', 'pad_window', 'WindowDataset', 'WindowLoader', 'runs_by_subject',
-           'encode_targets', 'make_dls']
+           'encode_targets', 'LoaderInfo', 'make_dls']
 
 # %% ../../nbs/data/windows.ipynb #baee9300
 # Example:
@@ -12,7 +12,8 @@ __all__ = ['window_starts', 'random_start', 'Unpack', 'pad_window', 'WindowDatas
 #     # real files, to try things on
 #     root = write_cohort('cohort', SynthConfig(n_subjects=40, n_frames=48))
 #     from brainmt.data.cohort import preprocess_cohort
-#     from brainmt.data.phenotype import read_table, make_split
+#     from brainmt.data.phenotype import read_table
+#     from brainmt.data.split import make_split
 #     from brainmt.data.windows import make_dls
 #     preprocess_cohort(root, 'store'); table =
 #         read_table('cohort/participants.tsv', target='label')
@@ -24,6 +25,7 @@ import math
 import warnings
 import weakref
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Sequence
 
@@ -37,8 +39,9 @@ from torch import Tensor, nn
 
 from ..core import InputError
 from .phenotype import TargetScaler
-from .split import Split, audit_split, match_subjects, stable_fraction
+from .split import Split, audit_split
 from .store import open_cohort
+from .subjects import match_subjects, stable_fraction
 
 # %% ../../nbs/data/windows.ipynb #4fc74135
 def window_starts(
@@ -625,6 +628,20 @@ def encode_targets(table, target, train):
         classes,
     )
 
+# %% ../../nbs/data/windows.ipynb #a12212b2
+@dataclass
+class LoaderInfo:
+    "What a model, its checkpoint and a report must know about the loaders: `dls.info`."
+
+    task: str  # 'regression', 'classification' or 'multiclass'
+    targets: list[str]  # The K columns of a batch's targets
+    scaler: TargetScaler | None  # Back to the study's units; None for classes
+    classes: dict[str, list[str]]  # Column of the table → names of its classes
+    mask: np.ndarray  # (X, Y, Z) bool: the voxels that a batch's frames cover
+    short: str  # What was done with short runs: 'refuse', 'skip' or 'pad'
+    missing: list[str]  # Subjects of the split without a scan
+    skipped: list  # Runs that were left out, as they were too short
+
 # %% ../../nbs/data/windows.ipynb #f35dd26b
 def make_dls(
     runs,  # A store folder, dict subject → run(s), or list of runs
@@ -649,9 +666,7 @@ def make_dls(
     one_run: bool = False,
     cache_mb: int = 256,  # Keep each side in memory when it fits in this
     device=None,  # None: the GPU if there is one
-    # train, valid; and .task, .scaler, .classes, .targets, .missing, .skipped, .mask,
-    # .short
-) -> DataLoaders:
+) -> DataLoaders:  # train, valid; `.info` is a `LoaderInfo`
     """DataLoaders with batches (B,T,1,X,Y,Z), (B,K), float32.
 
     Raises `InputError` when runs, table and split do not belong together.
@@ -711,16 +726,9 @@ def make_dls(
         loader('valid', False, valid_windows),
         device=device,
     )
-    (
-        dls.task,
-        dls.scaler,
-        dls.classes,
-        dls.targets,
-        dls.missing,
-        dls.skipped,
-        dls.mask,
-        dls.short,
-    ) = task, scaler, classes, list(values.columns), missing, skipped, mask, short
+    dls.info = LoaderInfo(
+        task, list(values.columns), scaler, classes, mask, short, missing, skipped
+    )
     return dls
 
 # %% ../../nbs/data/windows.ipynb #a8b2f4ae

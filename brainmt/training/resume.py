@@ -138,7 +138,7 @@ def describe(
         'format': FORMAT,
         'epochs': learn.n_epoch,
         **(config or {}),
-        'task': getattr(learn.dls, 'task', None),
+        'task': learn.dls.info.task,
         'processes': max(1, num_distrib()),
         'callbacks': sorted(_memories(learn)),
     }
