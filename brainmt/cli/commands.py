@@ -609,7 +609,7 @@ def _partners(ids, others, mine, theirs):
 
     Raises `InputError` when nobody is in both.
     """
-    from brainmt.data.split import match_subjects
+    from brainmt.data.subjects import match_subjects
 
     found = match_subjects(ids, others)
     if not found:

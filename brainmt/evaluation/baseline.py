@@ -60,8 +60,9 @@ from sklearn.svm import LinearSVC
 from ..core import InputError, differences, existing_path, whole_file
 from ..data.grid import Grid
 from ..data.space import resample_to
-from ..data.split import Split, audit_split, groups_of, match_subjects
+from ..data.split import Split, audit_split
 from ..data.store import Run
+from ..data.subjects import groups_of, match_subjects
 from ..data.windows import encode_targets, runs_by_subject
 from .runs import alike
 from .scoring import compare, evaluate
