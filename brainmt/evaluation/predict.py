@@ -27,7 +27,8 @@ from scipy.special import expit, softmax
 from torch import Tensor, nn
 
 from ..core import InputError, existing_path, whole_file
-from ..data.layout import describe, find_runs
+from ..data.layout import find_runs
+from ..data.names import describe
 from ..data.phenotype import TargetScaler
 from ..data.preprocess import PreprocessConfig, preprocess_run
 from ..data.space import MASKS
