@@ -168,61 +168,87 @@ def settings(root):
     return leaves(yaml.safe_load(run.stdout)) if run.returncode == 0 else run.stderr
 
 
-JOBS = '''
+JOBS = """
 import collections, importlib, os, pkgutil, runpy, sys, tempfile, threading
 from pathlib import Path
+
 import brainmt
+import torch
 
 job, library = sys.argv[1], str(Path(brainmt.__file__).parent) + os.sep
 
-def find(*names):
-    """The first object of one of these names, wherever this version keeps it."""
-    for m in pkgutil.walk_packages(brainmt.__path__, 'brainmt.'):
-        if m.name.endswith(('__main__', '_modidx', 'reference')): continue
-        module = importlib.import_module(m.name)
-        for name in names:
-            found = vars(module).get(name)
-            if getattr(found, '__module__', None) == m.name: return found
 
-import torch
-BrainMT, write_cohort, SynthConfig = map(find, ['BrainMT', 'write_cohort', 'SynthConfig'])
-preprocess_run, preprocess_cohort = map(find, ['preprocess_run', 'preprocess_cohort'])
+def find(wanted):
+    "The object of this name, wherever this version keeps it."
+    for m in pkgutil.walk_packages(brainmt.__path__, 'brainmt.'):
+        if m.name.endswith(('__main__', '_modidx', 'reference')):
+            continue
+        found = vars(importlib.import_module(m.name)).get(wanted)
+        if getattr(found, '__module__', None) == m.name:
+            return found
+
+
+@torch.no_grad()
+def forward():
+    model(x)
+
+
+def preprocess():
+    find('preprocess_run')(scan, 'store')
+
+
+def train():
+    sys.argv = ['brainmt', *WORDS.split()]
+    sys.stdout = open(os.devnull, 'w')
+    try:
+        runpy.run_module('brainmt', run_name='__main__')
+    except SystemExit as e:
+        assert not e.code, e.code
+    sys.stdout = sys.__stdout__
+
+
+WORDS = """
+WORDS = (
+    'train model=tiny task=classification dataset.img_path=store run.epochs=1 '
+    'dataset.target_path=cohort/participants.tsv dataset.target_col=label '
+    'run.batch_size=4 checkpoint.dir=run'
+)
+JOBS += (
+    repr(WORDS)
+    + """
 os.chdir(tempfile.mkdtemp())
 if job == 'forward':
-    model = BrainMT.from_preset('paper', volume=(32, 32, 32), num_frames=4, n_mamba=2,
-        stem_widths=(8, 16), stage_widths=(32, 64), n_attention=2).eval()
+    form = dict(volume=(32, 32, 32), num_frames=4, n_mamba=2, n_attention=2)
+    form |= dict(stem_widths=(8, 16), stage_widths=(32, 64))
+    model = find('BrainMT').from_preset('paper', **form).eval()
     x = torch.randn(1, 4, 1, 32, 32, 32)
-    @torch.no_grad()
-    def run(): model(x)
+    forward()  # compiles
 else:
-    write_cohort('cohort', SynthConfig(n_subjects=16, n_frames=48))
+    find('write_cohort')('cohort', find('SynthConfig')(n_subjects=16, n_frames=48))
     scan = next(Path('cohort').rglob('*bold.nii.gz'))
-    if job == 'preprocess': run = lambda: preprocess_run(scan, 'store')
-    else:
-        preprocess_cohort('cohort', 'store', progress=False)
-        sys.argv = ['brainmt', 'train', 'model=tiny', 'task=classification',
-            'dataset.img_path=store', 'dataset.target_path=cohort/participants.tsv',
-            'dataset.target_col=label', 'run.epochs=1', 'run.batch_size=4',
-            'checkpoint.dir=run']
-        def run():
-            sys.stdout = open(os.devnull, 'w')
-            try: runpy.run_module('brainmt', run_name='__main__')
-            except SystemExit as e: assert not e.code, e.code
-            finally: sys.stdout = sys.__stdout__
+    if job == 'train':
+        find('preprocess_cohort')('cohort', 'store', progress=False)
+entered = set()
+inner = ('<listcomp>', '<genexpr>', '<dictcomp>', '<setcomp>', '<lambda>', '<module>')
 
-seen, depth = set(), 0
+
 def watch(frame, event, arg):
-    if event == 'call' and frame.f_code.co_filename.startswith(library):
-        code = frame.f_code
-        if code.co_name not in ('<listcomp>', '<genexpr>', '<dictcomp>', '<setcomp>', '<lambda>', '<module>'):
-            seen.add((code.co_filename[len(library):], code.co_qualname))
-if job == 'forward': run()  # compiles
-sys.setprofile(watch); threading.setprofile(watch)
+    code = frame.f_code
+    if event == 'call' and code.co_filename.startswith(library):
+        if code.co_name not in inner and code.co_filename.endswith('.py'):
+            entered.add((code.co_filename[len(library):], code.co_qualname))
+
+
+run = vars()[job]
+sys.setprofile(watch)
+threading.setprofile(watch)
 run()
-sys.setprofile(None); threading.setprofile(None)
-files = collections.Counter(f for f, _ in seen)
-print(len(seen), len(files), *sorted(files))
-'''  # noqa: E501
+sys.setprofile(None)
+threading.setprofile(None)
+files = collections.Counter(name for name, _ in entered)
+print(len(entered), len(files), *sorted(files))
+"""
+)
 
 
 def jobs(root):

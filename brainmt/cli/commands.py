@@ -609,7 +609,7 @@ def _partners(ids, others, mine, theirs):
 
     Raises `InputError` when nobody is in both.
     """
-    from brainmt.data.split import match_subjects
+    from brainmt.data.subjects import match_subjects
 
     found = match_subjects(ids, others)
     if not found:
@@ -763,7 +763,8 @@ def _with_truth(found, table, task):
 
 def _judge(out, model, runs, table, task, name='', windows=3):
     "Predict and score held-out runs: (predictions, which are also written; metrics)."
-    from brainmt.evaluation.predict import evaluate, predict, write_predictions
+    from brainmt.evaluation.predict import predict, write_predictions
+    from brainmt.evaluation.scoring import evaluate
 
     found = predict(model, runs, windows=windows, task=task)
     metrics, found = evaluate(found, table, task), _with_truth(found, table, task)
@@ -928,7 +929,7 @@ def _begin(p, out):
 # %% ../../nbs/cli/commands.ipynb #d3969c83
 def _finish(p, out, model):
     "Judge the held-out subjects, and write down how good it is."
-    from brainmt.evaluation.predict import text_report
+    from brainmt.evaluation.scoring import text_report
 
     task = p.settings.task.name
     runs, e = {s: p.runs[store] for s, store in p.both.items()}, p.settings.evaluate
@@ -1144,8 +1145,8 @@ def evaluate(
     settings: Evaluate,
 ) -> dict:  # Metric → value, low, high, p
     "Scores predictions against a table, with intervals and permutation p-values."
-    from brainmt.evaluation.predict import evaluate as score
-    from brainmt.evaluation.predict import text_report
+    from brainmt.evaluation.scoring import evaluate as score
+    from brainmt.evaluation.scoring import text_report
     from brainmt.reporting.report import write_report
 
     s = settings

@@ -36,7 +36,7 @@ from ..data.windows import Unpack
 from .baseline import Atlas, load_atlas
 from .explain import Attribution
 from .metrics import bootstrap_ci, pearson_r
-from .predict import each_run, run_windows
+from .runs import each_run, run_windows
 from ..model.attention import transformer_step
 from ..model.brainmt import BrainMT
 

@@ -33,8 +33,9 @@ from fastai.torch_core import display_df, rank_distrib
 from fastcore.basics import noop, patch
 
 from ..core import InputError, seed_everything, whole_file
-from ..data.split import Split, make_folds, match_subjects
+from ..data.split import Split, make_folds
 from ..data.store import open_cohort
+from ..data.subjects import match_subjects
 from ..data.windows import WindowLoader, make_dls
 from ..model.brainmt import BrainMT
 from brainmt.training.recipe import (
