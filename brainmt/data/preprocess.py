@@ -32,7 +32,9 @@ import pandas as pd
 from fastcore.basics import patch
 
 from ..core import InputError, existing_path
-from .layout import Scan, describe, unpack_bulk
+from .bulk import unpack_bulk
+from .grid import Grid, grid_of, named_grid
+from .names import Scan, describe
 from .normalize import METHODS, Moments, Stats
 from brainmt.data.quality import (
     Traces,
@@ -52,14 +54,7 @@ from brainmt.data.space import (
     warp_to_mni,
 )
 from .store import FORMAT_VERSION, Run, background_value, write_run
-from brainmt.data.volume import (
-    Bold,
-    Grid,
-    load_bold,
-    name_grid,
-    named_grid,
-    voxel_sizes,
-)
+from .volume import Bold, load_bold
 
 # %% ../../nbs/data/preprocess.ipynb #f82ff036
 @dataclass
@@ -116,7 +111,7 @@ def fingerprint(
     """
     if isinstance(run, Run):
         own, space = (
-            Grid('native', run.shape, run.affine),
+            grid_of(run.shape, run.affine),
             cfg.space or run.fingerprint.get('space', 'native'),
         )
     else:
@@ -125,9 +120,9 @@ def fingerprint(
     mask = cfg.mask if cfg.mask != 'auto' else 'template' if space == 'MNI' else 'own'
     return dict(
         format_version=FORMAT_VERSION,
-        grid=name_grid(grid).name,
+        grid=grid.name,
         shape=list(map(int, grid.shape)),
-        voxel_size=voxel_sizes(grid.affine),
+        voxel_size=grid.voxel_size,
         space=space,
         mask=Path(mask).name,
         normalization=cfg.normalization,
@@ -174,7 +169,7 @@ def _stream(
     bold: Bold, grid: Grid, mask: np.ndarray, interpolation: str
 ) -> tuple[Iterator[np.ndarray], tuple[float, float]]:
     "(blocks (n, V) of the brain on `grid`, slope and intercept that scale them)."
-    if grid.same(Grid('own', bold.shape[:3], bold.affine)):
+    if grid.same(bold.grid):
         return bold.in_mask(mask, reuse=True), bold.scaling
 
     def resampled():
@@ -595,7 +590,7 @@ def preprocess_run(
     out.parent.mkdir(parents=True, exist_ok=True)
     with _ready(scan, cfg, out.parent) as bold:
         check_space(bold, cfg.grid, cfg.space)
-        own = Grid('native', bold.shape[:3], bold.affine)
+        own = bold.grid
         grid = (
             own
             if cfg.grid == 'native' or own.same(named_grid(cfg.grid))

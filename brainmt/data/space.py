@@ -31,7 +31,8 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
 from ..core import InputError, existing_path
-from .volume import Bold, Grid, load_bold, named_grid
+from .grid import Grid, named_grid
+from .volume import Bold, load_bold
 
 # %% ../../nbs/data/space.ipynb #7b6ae670
 def find_space(
@@ -61,12 +62,10 @@ def check_space(
     the affine would not register it.
     """
     grid = bold.grid if grid == 'native' else named_grid(grid)
-    if find_space(bold, space) == 'native' and not grid.same(
-        Grid('own', bold.shape[:3], bold.affine)
-    ):
+    if find_space(bold, space) == 'native' and not grid.same(bold.grid):
         raise InputError(
             f'{bold.path}: the run is in native space (space in the name: '
-            f'{bold.space or "none"}, sform code {bold.codes[0]}), and resampling it '
+            f'{bold.scan.space_name or "none"}, sform code {bold.codes[0]}), and resampling it '
             f'to {grid.name} would not register it. Give the run your pipeline warped '
             'to MNI; '
             "or keep its own grid with grid='native'; or, if it is in MNI space "
@@ -285,7 +284,7 @@ def brain_mask(
     'auto' takes the template in MNI space; in native space the mask beside the run,
     else the brain seen in the data.
     """
-    own = Grid('own', bold.shape[:3], bold.affine)
+    own = bold.grid
     grid = own if grid in (None, 'native') else named_grid(grid)
     if isinstance(mask, np.ndarray):
         return _checked(mask, own, grid, 'mask', bold)

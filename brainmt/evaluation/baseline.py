@@ -57,13 +57,14 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
-from ..core import InputError, existing_path, whole_file
+from ..core import InputError, differences, existing_path, whole_file
+from ..data.grid import Grid
 from ..data.space import resample_to
-from ..data.split import Split, audit_split, groups_of, match_subjects
+from ..data.split import Split, audit_split
 from ..data.store import Run
-from ..data.volume import Grid
+from ..data.subjects import groups_of, match_subjects
 from ..data.windows import encode_targets, runs_by_subject
-from .predict import fingerprint_difference
+from .runs import alike
 from .scoring import compare, evaluate
 
 # %% ../../nbs/evaluation/baseline.ipynb #ed656813
@@ -657,17 +658,11 @@ def connectomes(
     first = everybody[0]
     for r in everybody:
         # sites differ in TR, and correlations may be compared
-        differs = {
-            k: v
-            for k, v in fingerprint_difference(first.fingerprint, r.fingerprint).items()
-            if k != 'tr'
-        }
-        if differs:
+        found, wanted = (r.fingerprint | dict(tr=0) for r in (r, first))
+        if differs := differences(found, wanted, alike):
             raise InputError(
-                f'{r.path.name}: preprocessed differently from '
-                f'{first.path.name} '
-                f'({"; ".join(f"{k}: {b!r} instead of {a!r}" for k, (a, b) in differs.items())}). '
-                'Preprocess the cohort with one configuration.'
+                f'{r.path.name}: preprocessed differently from {first.path.name} '
+                f'({"; ".join(differs)}). Preprocess the cohort with one configuration.'
             )
     _weights(atlas, first)  # before the threads start
     found = Parallel(n_jobs=n_jobs, prefer='threads')(

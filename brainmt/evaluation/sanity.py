@@ -30,13 +30,13 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from ..core import InputError, existing_path
+from ..data.grid import Grid
 from ..data.store import Run
-from ..data.volume import Grid
 from ..data.windows import Unpack
 from .baseline import Atlas, load_atlas
 from .explain import Attribution
 from .metrics import bootstrap_ci, pearson_r
-from .predict import each_run, run_windows
+from .runs import each_run, run_windows
 from ..model.attention import transformer_step
 from ..model.brainmt import BrainMT
 

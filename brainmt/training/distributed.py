@@ -38,7 +38,7 @@ from fastai.torch_core import apply, distrib_barrier
 from fastcore.foundation import L
 
 from ..core import InputError, seed_everything
-from ..data.split import stable_fraction
+from ..data.subjects import stable_fraction
 from ..data.windows import WindowDataset, WindowLoader
 from ..model.brainmt import BrainMT
 from .callbacks import BestCheckpoint
