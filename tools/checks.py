@@ -60,7 +60,7 @@ def call(command, **kwargs):
     return [] if run.returncode == 0 else [(run.stdout + run.stderr)[-4000:]]
 
 
-# -- sources --------------------------------------------------------------------------
+# -- sources ---------------------------------------------------------------------------
 
 
 def lint(tmp):
@@ -109,7 +109,7 @@ def notebooks_clean(tmp):
     ]
 
 
-# -- stored notebooks -----------------------------------------------------------------
+# -- stored notebooks ------------------------------------------------------------------
 
 
 def exported_to(cells):
@@ -187,7 +187,7 @@ def stored_notebooks(tmp):
     return [f'{p.stem}: {what}' for p in notebooks() for what in notebook_problems(p)]
 
 
-# -- what is made of them -------------------------------------------------------------
+# -- what is made of them --------------------------------------------------------------
 
 
 def readme_fresh(tmp):

@@ -2,6 +2,7 @@
 
 python tools/style.py                   widths, lengths, order, settings
 python tools/style.py --jobs            own functions on the way of the main jobs, too
+python tools/style.py --trace           one scan and one batch, file by file
 python tools/style.py --chapters        a line a notebook: words, code lines, cells, kB
 python tools/style.py --root FOLDER     the same of another checkout, 0.1.0 for instance
 
@@ -168,66 +169,106 @@ def settings(root):
     return leaves(yaml.safe_load(run.stdout)) if run.returncode == 0 else run.stderr
 
 
-JOBS = '''
-import collections, importlib, os, pkgutil, runpy, sys, tempfile, threading
+JOBS = """
+import collections, importlib, json, os, pkgutil, runpy, sys, tempfile, threading
 from pathlib import Path
+
 import brainmt
+import torch
 
 job, library = sys.argv[1], str(Path(brainmt.__file__).parent) + os.sep
 
-def find(*names):
-    """The first object of one of these names, wherever this version keeps it."""
-    for m in pkgutil.walk_packages(brainmt.__path__, 'brainmt.'):
-        if m.name.endswith(('__main__', '_modidx', 'reference')): continue
-        module = importlib.import_module(m.name)
-        for name in names:
-            found = vars(module).get(name)
-            if getattr(found, '__module__', None) == m.name: return found
 
-import torch
-BrainMT, write_cohort, SynthConfig = map(find, ['BrainMT', 'write_cohort', 'SynthConfig'])
-preprocess_run, preprocess_cohort = map(find, ['preprocess_run', 'preprocess_cohort'])
+def find(wanted):
+    "The object of this name, wherever this version keeps it."
+    for m in pkgutil.walk_packages(brainmt.__path__, 'brainmt.'):
+        if m.name.endswith(('__main__', '_modidx', 'reference')):
+            continue
+        found = vars(importlib.import_module(m.name)).get(wanted)
+        if getattr(found, '__module__', None) == m.name:
+            return found
+
+
+@torch.no_grad()
+def forward():
+    model(x)
+
+
+def preprocess():
+    find('preprocess_run')(scan, 'store')
+
+
+def batch():
+    frames, target = dls.train.one_batch()
+    model.train()(frames).sum().backward()
+
+
+def train():
+    sys.argv = ['brainmt', *WORDS.split()]
+    sys.stdout = open(os.devnull, 'w')
+    try:
+        runpy.run_module('brainmt', run_name='__main__')
+    except SystemExit as e:
+        assert not e.code, e.code
+    sys.stdout = sys.__stdout__
+
+
+WORDS = """
+WORDS = (
+    'train model=tiny task=classification dataset.img_path=store run.epochs=1 '
+    'dataset.target_path=cohort/participants.tsv dataset.target_col=label '
+    'run.batch_size=4 checkpoint.dir=run'
+)
+JOBS += (
+    repr(WORDS)
+    + """
 os.chdir(tempfile.mkdtemp())
 if job == 'forward':
-    model = BrainMT.from_preset('paper', volume=(32, 32, 32), num_frames=4, n_mamba=2,
-        stem_widths=(8, 16), stage_widths=(32, 64), n_attention=2).eval()
+    form = dict(volume=(32, 32, 32), num_frames=4, n_mamba=2, n_attention=2)
+    form |= dict(stem_widths=(8, 16), stage_widths=(32, 64))
+    model = find('BrainMT').from_preset('paper', **form).eval()
     x = torch.randn(1, 4, 1, 32, 32, 32)
-    @torch.no_grad()
-    def run(): model(x)
+    forward()  # compiles
 else:
-    write_cohort('cohort', SynthConfig(n_subjects=16, n_frames=48))
+    find('write_cohort')('cohort', find('SynthConfig')(n_subjects=16, n_frames=48))
     scan = next(Path('cohort').rglob('*bold.nii.gz'))
-    if job == 'preprocess': run = lambda: preprocess_run(scan, 'store')
-    else:
-        preprocess_cohort('cohort', 'store', progress=False)
-        sys.argv = ['brainmt', 'train', 'model=tiny', 'task=classification',
-            'dataset.img_path=store', 'dataset.target_path=cohort/participants.tsv',
-            'dataset.target_col=label', 'run.epochs=1', 'run.batch_size=4',
-            'checkpoint.dir=run']
-        def run():
-            sys.stdout = open(os.devnull, 'w')
-            try: runpy.run_module('brainmt', run_name='__main__')
-            except SystemExit as e: assert not e.code, e.code
-            finally: sys.stdout = sys.__stdout__
+    if job in ('train', 'batch'):
+        find('preprocess_cohort')('cohort', 'store', progress=False)
+    if job == 'batch':
+        table = find('read_table')('cohort/participants.tsv', target='label')
+        split = find('make_split')(table.index, seed=0)
+        make_dls = find('make_dls')
+        dls = make_dls('store', table, split, n_frames=48, batch_size=4)
+        model = find('BrainMT').from_preset('tiny')
+        batch()  # compiles
+entered = {}  # in the order of the first call
+inner = ('<listcomp>', '<genexpr>', '<dictcomp>', '<setcomp>', '<lambda>', '<module>')
 
-seen, depth = set(), 0
+
 def watch(frame, event, arg):
-    if event == 'call' and frame.f_code.co_filename.startswith(library):
-        code = frame.f_code
-        if code.co_name not in ('<listcomp>', '<genexpr>', '<dictcomp>', '<setcomp>', '<lambda>', '<module>'):
-            seen.add((code.co_filename[len(library):], code.co_qualname))
-if job == 'forward': run()  # compiles
-sys.setprofile(watch); threading.setprofile(watch)
+    code = frame.f_code
+    if event == 'call' and code.co_filename.startswith(library):
+        if code.co_name not in inner and code.co_filename.endswith('.py'):
+            entered[code.co_filename[len(library):], code.co_qualname] = True
+
+
+run = vars()[job]
+sys.setprofile(watch)
+threading.setprofile(watch)
 run()
-sys.setprofile(None); threading.setprofile(None)
-files = collections.Counter(f for f, _ in seen)
-print(len(seen), len(files), *sorted(files))
-'''  # noqa: E501
+sys.setprofile(None)
+threading.setprofile(None)
+files = collections.defaultdict(list)
+for name, function in entered:
+    files[name].append(function)
+print(json.dumps(files))
+"""
+)
 
 
-def jobs(root):
-    "Own functions entered at least once by each job, and the modules they stand in."
-    for job in ('forward', 'preprocess', 'train'):
+def jobs(root, chosen):
+    "{module: own functions in the order of their first call} of each job."
+    for job in chosen:
         env = os.environ | {'PYTHONPATH': str(root), 'PYTHONWARNINGS': 'ignore'}
         with tempfile.NamedTemporaryFile('w', suffix='.py') as script:
             script.write(JOBS)
@@ -235,10 +276,8 @@ def jobs(root):
             command = [sys.executable, script.name, job]
             run = subprocess.run(command, env=env, capture_output=True, text=True)
         if run.returncode:
-            yield job, run.stderr[-800:], '', ''
-        else:
-            functions, files, *names = run.stdout.split('\n')[-2].split()
-            yield job, functions, files, ' '.join(names)
+            sys.exit(f'{job}: {run.stderr[-800:]}')
+        yield job, json.loads(run.stdout.strip().split('\n')[-1])
 
 
 def chapters(root):
@@ -273,9 +312,16 @@ def main():
     )
     parser.add_argument('--root', type=Path, default=ROOT)
     parser.add_argument('--jobs', action='store_true')
+    parser.add_argument('--trace', action='store_true')
     parser.add_argument('--chapters', action='store_true')
     args = parser.parse_args()
     root = args.root.resolve()
+    if args.trace:
+        for job, files in jobs(root, ('preprocess', 'batch')):
+            print(f'\n{job}, file by file, functions in the order of their first call')
+            for name, functions in files.items():
+                print(f'  {name:<26}{", ".join(functions)}')
+        return
     if args.chapters:
         rows = list(chapters(root))
         table(rows)
@@ -288,8 +334,9 @@ def main():
     print(f'{"keys of brainmt-train":<42}{settings(root)}')
     if args.jobs:
         print('\nown functions on the way, and the modules they stand in')
-        for job, functions, files, names in jobs(root):
-            print(f'{job:<14}{functions:>5} in {files:>2}: {names}')
+        for job, files in jobs(root, ('forward', 'preprocess', 'train')):
+            functions = sum(map(len, files.values()))
+            print(f'{job:<14}{functions:>5} in {len(files):>2}: {" ".join(files)}')
 
 
 if __name__ == '__main__':
