@@ -40,7 +40,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
 from ..core import InputError
-from ..data.split import Split, audit_split, groups_of, match_subjects
+from ..data.split import Split, audit_split
+from ..data.subjects import groups_of, match_subjects
 from ..data.windows import encode_targets
 from .connectome import Connectome, Connectomes
 from .scoring import compare, evaluate
@@ -347,7 +348,7 @@ class Baselines:
     comparisons: dict = field(default_factory=dict)  # What `compare` gives of each
     left_out: dict = field(default_factory=dict)  # Why one could not be fitted
     # The predictions of each, from `baseline`
-    baseline_predictions: dict = field(default_factory=dict)
+    predictions: dict = field(default_factory=dict)
 
 
 def _title(kind, covariates):
@@ -388,5 +389,5 @@ def fit_baselines(
             continue
         result.baselines[name] = metrics
         result.comparisons[name] = gain
-        result.baseline_predictions[name] = rival
+        result.predictions[name] = rival
     return result
