@@ -786,8 +786,8 @@ def _beside(
     seed=0,
     cache=None,
 ):
-    """The baselines of `e.baseline` beside the model's predictions `found`, for
-    `write_report`.
+    """The baselines of `e.baseline` beside the model's predictions `found`: fields of a
+    `ReportData`.
     """
     from brainmt.evaluation.baseline import beside, connectomes, make_parcels
 
@@ -807,7 +807,7 @@ def _beside(
             cache,
             n_jobs=2,
         )
-        return beside(
+        rivals = beside(
             found,
             known,
             table,
@@ -820,11 +820,12 @@ def _beside(
         )
     except InputError as reason:
         return dict(left_out={'linear baseline': str(reason)})
+    return {k: rivals[k] for k in ('baselines', 'comparisons', 'left_out')}
 
 # %% ../../nbs/cli/commands.ipynb #281cea04
 def _by_groups(found, table, task, people, most=30):
-    """The main metric by each column of `people` that divides the predicted subjects,
-    for `write_report`.
+    """The main metric by each column of `people` that divides the predicted subjects:
+    the groups of a `ReportData`.
     """
     import pandas as pd
 
@@ -838,28 +839,10 @@ def _by_groups(found, table, task, people, most=30):
         if n > 1 and (n <= most or pd.api.types.is_numeric_dtype(shown[c]))
     ]
 
-# %% ../../nbs/cli/commands.ipynb #2eb4bd80
-def _rivals_said(metrics, task, more):
-    "What the report says about the baselines, and why one was left out."
-    from brainmt.reporting.report import verdict
-
-    said = [
-        line
-        for _, line in verdict(metrics, task, comparisons=more.get('comparisons'))
-        if 'baseline “' in line
-    ]
-    return '\n'.join(
-        said
-        + [
-            f'{name} was left out: {reason}'
-            for name, reason in more.get('left_out', {}).items()
-        ]
-    )
-
 # %% ../../nbs/cli/commands.ipynb #d1cd3df4
 def _background(out, runs, split):
-    """The data, the split and the history of a run, for `write_report`; the scans are
-    described by the first of them.
+    """The data, the split and the history of a run: fields of a `ReportData`; the scans
+    are described by the first of them.
     """
     import pandas as pd
 
@@ -892,24 +875,23 @@ def _background(out, runs, split):
 
 
 def _report(out, p, found, metrics, more):
-    "report.html of a run."
-    from brainmt.reporting.report import write_report
+    "report.html of a run; what it says about the baselines."
+    from brainmt.reporting.report import ReportData, baseline_text, write_report
 
     s, d = p.settings, p.settings.dataset
-    write_report(
-        out,
-        dict(
-            title=f'{d.ds_name}: {d.target_col}',
-            task=s.task.name,
-            seed=s.run.seed,
-            config={k: str(v) for k, v in flat(s).items()},
-            versions=versions(),
-            predictions=found.reset_index(),
-            metrics=metrics,
-        )
-        | _background(out, p.runs, p.split)
-        | more,
+    data = ReportData(
+        title=f'{d.ds_name}: {d.target_col}',
+        task=s.task.name,
+        seed=s.run.seed,
+        config={k: str(v) for k, v in flat(s).items()},
+        predictions=found.reset_index(),
+        metrics=metrics,
+        groups=_by_groups(found, p.table, s.task.name, p.people),
+        **_background(out, p.runs, p.split),
+        **more,
     )
+    write_report(out, data)
+    return baseline_text(data)
 
 # %% ../../nbs/cli/commands.ipynb #17374db2
 def _begin(p, out):
@@ -950,18 +932,8 @@ def _finish(p, out, model):
         p.settings.run.seed,
         e.cache or out / 'connectomes',
     )
-    _report(
-        out,
-        p,
-        found,
-        metrics,
-        more | dict(groups=_by_groups(found, p.table, task, p.people)),
-    )
-    print(
-        text_report(found, p.table, task, found=metrics),
-        _rivals_said(metrics, task, more),
-        sep='\n',
-    )
+    said = _report(out, p, found, metrics, more)
+    print(text_report(found, p.table, task, found=metrics), said, sep='\n')
     print(f'Everything is in {out}/')
 
 # %% ../../nbs/cli/commands.ipynb #15495adb
@@ -1148,7 +1120,7 @@ def evaluate(
     "Scores predictions against a table, with intervals and permutation p-values."
     from brainmt.evaluation.scoring import evaluate as score
     from brainmt.evaluation.scoring import text_report
-    from brainmt.reporting.report import write_report
+    from brainmt.reporting.report import ReportData, write_report
 
     s = settings
     _needed(s, 'predictions', 'target_path', 'target_col')
@@ -1167,18 +1139,14 @@ def evaluate(
     metrics = score(found, truth, s.task)
     print(text_report(found, truth, s.task, found=metrics))
     if s.out:
-        print(
-            write_report(
-                s.out,
-                dict(
-                    title='Evaluation',
-                    task=s.task,
-                    metrics=metrics,
-                    predictions=_with_truth(found, truth, s.task),
-                    groups=_by_groups(found, truth, s.task, people),
-                ),
-            )
+        data = ReportData(
+            title='Evaluation',
+            task=s.task,
+            metrics=metrics,
+            predictions=_with_truth(found, truth, s.task),
+            groups=_by_groups(found, truth, s.task, people),
         )
+        print(write_report(s.out, data))
     return metrics
 
 

@@ -32,8 +32,9 @@ import pandas as pd
 from fastcore.basics import patch
 
 from ..core import InputError, existing_path
+from .bulk import unpack_bulk
 from .grid import Grid, grid_of, named_grid
-from .layout import Scan, describe, unpack_bulk
+from .names import Scan, describe
 from .normalize import METHODS, Moments, Stats
 from brainmt.data.quality import (
     Traces,
