@@ -63,7 +63,8 @@ from ..data.space import resample_to
 from ..data.split import Split, audit_split
 from ..data.store import Run
 from ..data.subjects import groups_of, match_subjects
-from ..data.windows import encode_targets, runs_by_subject
+from ..data.targets import encode_targets
+from ..data.windows import runs_by_subject
 from .runs import alike
 from .scoring import compare, evaluate
 
