@@ -313,14 +313,14 @@ def _targets_of(d):
     "The columns that `target_col` means: a name, a list, a pattern such as fc_*."
     from fnmatch import fnmatch
 
-    from brainmt.data.phenotype import _read_cells
+    from brainmt.data.tables import read_cells
 
     if isinstance(d.target_col, (list, tuple)):
         return list(d.target_col)
     name = str(d.target_col)
     if '*' not in name:
         return name
-    found = [c for c in _read_cells(d.target_path) if fnmatch(c, name)]
+    found = [c for c in read_cells(d.target_path) if fnmatch(c, name)]
     if not found:
         raise InputError(
             f'{d.target_path}: no column matches dataset.target_col={name}. Look at '
@@ -379,12 +379,13 @@ def _people(path, wanted=None, target=(), id_col=None, missing=()):
     import numpy as np
     import pandas as pd
 
-    from brainmt.data.phenotype import _blank, _find_column, _read_cells, _subject_index
+    from brainmt.data.columns import find_column, is_blank, subject_index
+    from brainmt.data.tables import read_cells
 
-    cells, found = _read_cells(path), {}
+    cells, found = read_cells(path), {}
     for name in ('site', 'sex', 'age') if wanted is None else wanted:
         try:
-            column = _find_column(list(cells), name, path)
+            column = find_column(list(cells), name, path)
         except InputError:
             if wanted is not None:
                 raise
@@ -393,7 +394,7 @@ def _people(path, wanted=None, target=(), id_col=None, missing=()):
             found[name] = (
                 cells[column]
                 .astype(object)
-                .mask(_blank(cells[column], missing), np.nan)
+                .mask(is_blank(cells[column], missing), np.nan)
             )
     numbers = {k: pd.to_numeric(v, errors='coerce') for k, v in found.items()}
     # words stay words
@@ -402,7 +403,7 @@ def _people(path, wanted=None, target=(), id_col=None, missing=()):
         for k, v in found.items()
     }
     return pd.DataFrame(rows, index=cells.index).set_axis(
-        _subject_index(cells, id_col, path)
+        subject_index(cells, id_col, path)
     )
 
 # %% ../../nbs/cli/commands.ipynb #d496c485

@@ -38,10 +38,10 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..core import InputError
-from .phenotype import TargetScaler
 from .split import Split, audit_split
 from .store import open_cohort
 from .subjects import match_subjects, stable_fraction
+from .targets import TargetScaler
 
 # %% ../../nbs/data/windows.ipynb #4fc74135
 def window_starts(
