@@ -42,7 +42,7 @@ from sklearn.svm import LinearSVC
 from ..core import InputError
 from ..data.split import Split, audit_split
 from ..data.subjects import groups_of, match_subjects
-from ..data.windows import encode_targets
+from ..data.targets import encode_targets
 from .connectome import Connectome, Connectomes
 from .scoring import compare, evaluate
 
