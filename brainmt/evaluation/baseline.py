@@ -61,10 +61,9 @@ from ..core import InputError, differences, existing_path, whole_file
 from ..data.grid import Grid
 from ..data.space import resample_to
 from ..data.split import Split, audit_split
-from ..data.store import Run
+from ..data.store import Run, runs_by_subject
 from ..data.subjects import groups_of, match_subjects
 from ..data.targets import encode_targets
-from ..data.windows import runs_by_subject
 from .runs import alike
 from .scoring import compare, evaluate
 

@@ -32,7 +32,7 @@ from torch import nn
 from ..core import InputError, existing_path
 from ..data.grid import Grid
 from ..data.store import Run
-from ..data.windows import Unpack
+from ..data.unpack import Unpack
 from .baseline import Atlas, load_atlas
 from .explain import Attribution
 from .metrics import bootstrap_ci, pearson_r
