@@ -448,7 +448,8 @@ def _pairs_of_parcels(store, n=8):
     import pandas as pd
 
     from brainmt.data.store import open_cohort
-    from brainmt.evaluation.baseline import Connectome, connectomes, make_parcels
+    from brainmt.evaluation.connectome import Connectome, connectomes
+    from brainmt.evaluation.parcels import make_parcels
 
     runs = open_cohort(store)
     found = connectomes(runs, make_parcels(next(iter(runs.values()))[0], n))
@@ -549,7 +550,8 @@ def _rivals_atlas(e, runs):
     """
     if not e.baseline:
         return None
-    from brainmt.evaluation.baseline import KINDS, load_atlas
+    from brainmt.evaluation.atlas import load_atlas
+    from brainmt.evaluation.baseline import KINDS
 
     for kind in e.baseline:
         if kind not in KINDS:
@@ -789,7 +791,9 @@ def _beside(
     """The baselines of `e.baseline` beside the model's predictions `found`: fields of a
     `ReportData`.
     """
-    from brainmt.evaluation.baseline import beside, connectomes, make_parcels
+    from brainmt.evaluation.baseline import fit_baselines
+    from brainmt.evaluation.connectome import connectomes
+    from brainmt.evaluation.parcels import make_parcels
 
     if not e.baseline:
         return {}
@@ -807,7 +811,7 @@ def _beside(
             cache,
             n_jobs=2,
         )
-        rivals = beside(
+        rivals = fit_baselines(
             found,
             known,
             table,
@@ -820,7 +824,7 @@ def _beside(
         )
     except InputError as reason:
         return dict(left_out={'linear baseline': str(reason)})
-    return {k: rivals[k] for k in ('baselines', 'comparisons', 'left_out')}
+    return {k: getattr(rivals, k) for k in ('baselines', 'comparisons', 'left_out')}
 
 # %% ../../nbs/cli/commands.ipynb #281cea04
 def _by_groups(found, table, task, people, most=30):
