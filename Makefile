@@ -5,7 +5,7 @@ PEERS := .venv/peers
 BENCHES := scan conv cnn model preprocess data_loading viewer training resume distributed metrics inference explain
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow-ci notebooks readme docs slides lecture bench clean
+.PHONY: help demo test test-slow-ci notebooks readme docs style slides lecture bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -25,11 +25,14 @@ notebooks: $(READY) ## export the library, run the notebooks, store their output
 readme: $(READY) ## README.md from nbs/index.ipynb
 	@$(BIN)/python tools/docs.py --readme
 
-docs: $(READY) ## the docs site, in _docs (open _docs/index.html)
+docs: $(READY) ## the docs site, in _docs, as it is published (open _docs/index.html)
 	@$(BIN)/python tools/docs.py
 
 slides: $(READY) ## slides of a notebook, in _slides (NB="04_scan")
 	@$(BIN)/python tools/slides.py $(NB)
+
+style: $(READY) ## how the code reads, in numbers (ARGS="--jobs --chapters --root FOLDER")
+	@$(BIN)/python tools/style.py $(ARGS)
 
 lecture: $(READY) ## a folder for a room without a network, in _lecture: packages, pages, slides (ARGS="--platforms linux"; some GB)
 	@$(BIN)/pip install -q -c constraints.txt jupyterlab

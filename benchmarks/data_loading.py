@@ -1,12 +1,17 @@
-"""From a window to a batch: this library's way beside the released code's, in one run: `make bench`.
+"""From a window to a batch: this library's way beside the released code's, in one run:
+`make bench`.
 
-The released code's way, in our words: a scan is one file of half-precision frames on the full grid; to train on 200 of its frames the whole
-file is loaded, a window sliced, made float32 and stacked to a batch. Ours reads the window's brain voxels only and unpacks them.
-Both start from the same frames and must end with equal batches, which is checked. A scan as UK Biobank's (490 frames, 91×109×91, 235,375
-brain voxels) is written to a temporary folder (3 GB). The ways take turns within each round, so that a busy machine slows all alike;
-the table gives medians of seconds, and the median of the rounds' ratios. All on one thread, as in a loader's worker process. With the files
-in the operating system's memory nobody waits, so process CPU time is counted, which neighbours disturb less; from the disk it is the clock.
-The limit beside them is a plain copy of the same bytes in memory.
+The released code's way, in our words: a scan is one file of half-precision frames on
+the full grid; to train on 200 of its frames the whole file is loaded, a window sliced,
+made float32 and stacked to a batch. Ours reads the window's brain voxels only and
+unpacks them. Both start from the same frames and must end with equal batches, which is
+checked. A scan as UK Biobank's (490 frames, 91×109×91, 235,375 brain voxels) is written
+to a temporary folder (3 GB). The ways take turns within each round, so that a busy
+machine slows all alike; the table gives medians of seconds, and the median of the
+rounds' ratios. All on one thread, as in a loader's worker process. With the files in
+the operating system's memory nobody waits, so process CPU time is counted, which
+neighbours disturb less; from the disk it is the clock. The limit beside them is a plain
+copy of the same bytes in memory.
 """
 
 import argparse
@@ -22,16 +27,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from brainmt.data.grid import GRIDS
 from brainmt.data.space import template_mask
 from brainmt.data.store import open_cohort, write_run
-from brainmt.data.volume import GRIDS
 from brainmt.data.windows import Unpack, WindowDataset, WindowLoader
 
 GRID, B, T = 'MNI152_2mm', 2, 200
 WAYS = ('released', 'dense', 'packed')
 
-# -- the two stores
-# ---------------------------------------------------------------------------------------------------
+# -- the two stores --------------------------------------------------------------------
 
 
 class Frames:
@@ -81,8 +85,7 @@ def write_scans(folder, n_frames):
     os.sync()
 
 
-# -- the ways: each makes batch number `epoch`
-# ------------------------------------------------------------------------
+# -- the ways: each makes batch number `epoch` -----------------------------------------
 
 
 def loader_of(folder):
@@ -150,8 +153,7 @@ def rounds_of(n, ways, clock, before=lambda: None):
     return [{way: timed(way, r) for way in ways} for r in range(n)]
 
 
-# -- memory, each way in a process of its own
-# -------------------------------------------------------------------------
+# -- memory, each way in a process of its own ------------------------------------------
 
 
 def peak():
@@ -173,6 +175,7 @@ def child(folder, way):
     before = peak()
     batch = ways[way](0)
     print(json.dumps(peak() - before))
+    del batch  # held until here
 
 
 def memory(folder, way):
@@ -186,8 +189,7 @@ def memory(folder, way):
     )
 
 
-# -- the tables
-# -------------------------------------------------------------------------------------------------------
+# -- the tables ------------------------------------------------------------------------
 
 
 def middle(rounds, way):
@@ -289,7 +291,7 @@ def main():
             ways | limits | {'long': lambda r: long.dataset.batch([r])},
             time.process_time,
         )
-        del dense, packed, spare
+        dense = packed = spare = None  # their memory is free again
         cold = (
             rounds_of(
                 max(2, args.rounds // 2),

@@ -35,9 +35,9 @@ def peak():
 
 
 def write_scan(path):
+    from brainmt.data.grid import GRIDS
     from brainmt.data.space import template_mask
     from brainmt.data.store import write_run
-    from brainmt.data.volume import GRIDS
 
     mask, rng = np.zeros((46, 55, 46), bool), np.random.default_rng(0)
     big = template_mask('MNI152_4mm')
@@ -132,6 +132,7 @@ def results(rng):
 
     from brainmt.data.synth import brain_grid, network_maps
     from brainmt.evaluation.scoring import by_group, compare, evaluate, over_seeds
+    from brainmt.reporting.results import AttributionSummary, ReportData
 
     index = pd.Index([f'{i:03d}' for i in range(200)], name='subject')
     y = np.arange(200) % 2
@@ -177,12 +178,12 @@ def results(rng):
             for k in (1, 2, 4)
         ]
     )
-    return scoring, found | dict(
-        task='classification',
+    return scoring, ReportData(
+        **found,
         predictions=p,
         null_predictions=null,
         windows_by_length=lengths,
-        attribution=dict(nifti=path),
+        attribution=AttributionSummary(path),
         history=pd.DataFrame(
             dict(epoch=e, train_loss=1 / e, valid_loss=1 / e, auroc=1 - 0.5 / e)
         ),

@@ -1,17 +1,25 @@
-"""From a compressed scan to the store, beside the way it is commonly done: part of `make bench`.
+"""From a compressed scan to the store, beside the way it is commonly done: part of
+`make bench`.
 
-Each measurement is a process of its own (so that its peak memory is its own), the ways taking turns within each round, so that a busy machine slows all of them alike.
+Each measurement is a process of its own (so that its peak memory is its own), the ways
+taking turns within each round, so that a busy machine slows all of them alike.
 
-- `decompress`: reading the file to its end and nothing else, by isal (what brainmt uses) and by zlib (what nibabel uses). The first is the floor for `brainmt`.
-- `whole array`: the common recipe re-created in plain words: the whole file as a float32 tensor, mean, standard deviation and minimum over its non-zero values, background filled
-  with the minimum, half precision, `torch.save`. Boolean selection is slow in nibabel's memory order; `C order` is the same on a copied array, as MONAI's reader hands it out.
-- `brainmt`: `preprocess_run` with the global z-score, so that both compute the same numbers.
+- `decompress`: reading the file to its end and nothing else, by isal (what brainmt
+uses) and by zlib (what nibabel uses). The first is the floor for `brainmt`. - `whole
+array`: the common recipe re-created in plain words: the whole file as a float32 tensor,
+mean, standard deviation and minimum over its non-zero values, background filled with
+the minimum, half precision, `torch.save`. Boolean selection is slow in nibabel's memory
+order; `C order` is the same on a copied array, as MONAI's reader hands it out. -
+`brainmt`: `preprocess_run` with the global z-score, so that both compute the same
+numbers.
 
-The scans are made here: FSL's 2 mm grid, 235,375 brain voxels of AR(1) noise, air 0, gzip. Noise compresses badly; real scans are read a little faster by everybody.
+The scans are made here: FSL's 2 mm grid, 235,375 brain voxels of AR(1) noise, air 0,
+gzip. Noise compresses badly; real scans are read a little faster by everybody.
 """
 
 import argparse
 import gzip
+import importlib
 import json
 import os
 import subprocess
@@ -30,8 +38,7 @@ WAYS = (
     'brainmt',
 )
 
-# -- what is measured: one way, one file, in a process of its own
-# -------------------------------------------------------
+# -- what is measured: one way, one file, in a process of its own ----------------------
 
 
 # MB
@@ -70,12 +77,10 @@ def whole_array(path, out, c_order):
 
 
 def measure(way, path, out):
+    # loaded before the clock starts, and before memory is looked at
+    for name in ('isal.igzip', 'nibabel', 'nilearn.image', 'numpy', 'torch'):
+        importlib.import_module(name)
     import isal.igzip
-    import nibabel
-    import nilearn.datasets
-    import nilearn.image
-    import numpy
-    import torch
 
     from brainmt.data.preprocess import PreprocessConfig, preprocess_run
 
@@ -108,8 +113,7 @@ def measure(way, path, out):
     )
 
 
-# -- the scans
-# ------------------------------------------------------------------------------------------------------------
+# -- the scans -------------------------------------------------------------------------
 
 
 def write_scan(path, frames, dtype, seed=0):
@@ -117,8 +121,8 @@ def write_scan(path, frames, dtype, seed=0):
     import numpy as np
     from isal import igzip
 
+    from brainmt.data.grid import named_grid
     from brainmt.data.space import template_mask
-    from brainmt.data.volume import named_grid
 
     grid, mask, rng = (
         named_grid('MNI152_2mm'),
@@ -169,8 +173,7 @@ def rounding(path):
         yield method, float(error / (z - z.mean(axis=0)).std())
 
 
-# -- the table
-# ------------------------------------------------------------------------------------------------------------
+# -- the table -------------------------------------------------------------------------
 
 
 def run(way, path, folder):
@@ -193,21 +196,19 @@ def compare(name, path, ways, rounds, folder):
             found[way].append(run(way, path, folder))
     ours = [r['seconds'] for r in found['brainmt']]
     print(f'\n{name}: {path.stat().st_size / 1e6:,.0f} MB compressed')
-    print(
-        '  '
-        f'{"":<24}{"seconds":>9}{"brainmt is faster by":>22}{"peak memory":>14}{"on disk":>10}'
-    )
+    heads = f'{"brainmt is faster by":>22}{"peak memory":>14}{"on disk":>10}'
+    print(f'  {"":<24}{"seconds":>9}{heads}')
     for way, all_of_it in found.items():
         seconds = [r['seconds'] for r in all_of_it]
         faster = median(s / o for s, o in zip(seconds, ours))
         size = all_of_it[0]['bytes']
-        print(
-            '  '
-            f'{way:<24}{median(seconds):>9.2f}{"" if way == "brainmt" else f"{faster:.2f}×" if faster < 10 else f"{faster:.0f}×":>22}'
-            f'{max(r["memory"] for r in all_of_it):>11,.0f} MB'
-            + (f'{size / 1e6:>7,.0f} MB' if size else ''),
-            flush=True,
-        )
+        ratio = f'{faster:.2f}×' if faster < 10 else f'{faster:.0f}×'
+        if way == 'brainmt':
+            ratio = ''
+        memory = max(r['memory'] for r in all_of_it)
+        disk = f'{size / 1e6:>7,.0f} MB' if size else ''
+        row = f'{way:<24}{median(seconds):>9.2f}{ratio:>22}{memory:>11,.0f} MB{disk}'
+        print('  ' + row, flush=True)
     print(
         '  over decompression alone '
         f'{median(o / r["seconds"] for o, r in zip(ours, found["decompress"])):.2f}× '

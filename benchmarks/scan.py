@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from brainmt.kernels import fused_mixer
 from brainmt.kernels.scan import selective_scan_chunked, selective_scan_ref
 from brainmt.kernels.scan_cpu import selective_scan_numba
 from brainmt.kernels.simd import (
@@ -36,7 +37,7 @@ from brainmt.kernels.simd import (
     store_four,
     times,
 )
-from brainmt.model.mamba import MambaMixer, mix, mix_fused
+from brainmt.model.mamba import MambaMixer, mix
 
 sys.path.append(os.path.join(sys.prefix, 'peers'))
 try:
@@ -300,12 +301,11 @@ def layers(rounds, l, d=512):
             MambaMixer(d, bidirectional=both),
             torch.randn(1, l, d, requires_grad=True),
         )
-        readings = lambda: tuple(
-            m._reading(suffix) for suffix in ('', '_b')[: 1 + both]
-        )
         contestants = {
-            'step by step': lambda h, *_: m.out_proj(mix(m.in_proj(h), readings())),
-            'fused': lambda h, *_: m.out_proj(mix_fused(m.in_proj(h), readings())),
+            'step by step': lambda h, *_: m.out_proj(mix(m.in_proj(h), m.directions())),
+            'fused': lambda h, *_: m.out_proj(
+                fused_mixer(m.in_proj(h), m.directions())
+            ),
             'projections': lambda h, *_: m.out_proj(m.in_proj(h)[..., : 2 * d]),
         }
         args = [hidden, *m.parameters()]

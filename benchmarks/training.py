@@ -30,7 +30,8 @@ from brainmt.data.synth import SynthConfig, write_cohort
 from brainmt.data.windows import make_dls
 from brainmt.model.brainmt import BrainMT
 from brainmt.training.learner import TrainConfig, brainmt_learner
-from brainmt.training.recipe import LOSSES, param_groups, warmup_cosine
+from brainmt.training.optim import param_groups, warmup_cosine
+from brainmt.training.recipe import LOSSES
 
 GOALS = dict(overhead=0.03, waiting=0.05)
 

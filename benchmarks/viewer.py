@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from brainmt.data.grid import GRIDS
 from brainmt.data.normalize import Stats
 from brainmt.data.space import template_mask
 from brainmt.data.store import Run, open_run, write_run
-from brainmt.data.volume import GRIDS
 from brainmt.reporting.viewer import view_attribution, view_run
 
 GRID, LIMIT = 'MNI152_2mm', 0.1  # seconds: what an update may take

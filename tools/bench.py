@@ -1,9 +1,11 @@
-"""Run benchmarks one after the other; show what each prints, and store it in benchmarks/results/ below a line that says on what kind of machine.
+"""Run benchmarks in turn; show what each prints, and store it in benchmarks/results/.
+
+A line on top of each result says on what kind of machine it was measured.
 
     python tools/bench.py scan conv          these two
     python tools/bench.py scan --quick       one, with options of its own
 
-A benchmark that fails ends the run with its exit status, and what was stored of it before stays.
+A benchmark that fails ends the run with its exit status; its stored result stays.
 """
 
 import datetime
@@ -65,11 +67,10 @@ def run(name, options, where):
     others = (all_cores - own) / (time.monotonic() - began)
     if process.returncode == 0:
         RESULTS.mkdir(exist_ok=True)
-        head = (
-            f'# {datetime.date.today()}, {where}, '
-            f'{"otherwise idle" if others < 0.1 else f"beside other work on {others:.1f} cores"}: '
-            f'{" ".join(["benchmarks/" + name + ".py", *options])}\n'
-        )
+        beside = f'beside other work on {others:.1f} cores'
+        load = 'otherwise idle' if others < 0.1 else beside
+        command = ' '.join([f'benchmarks/{name}.py', *options])
+        head = f'# {datetime.date.today()}, {where}, {load}: {command}\n'
         (RESULTS / f'{name}.txt').write_text(head + ''.join(lines), encoding='utf-8')
     return process.returncode
 

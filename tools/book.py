@@ -1,6 +1,7 @@
-"""What the tools share: the list of notebooks, their flags, and running one from top to bottom.
+"""What the tools share: the list of notebooks, their flags, and how one is run.
 
-python tools/book.py nbs/07_model.ipynb [--flags slow,slow_ci,cuda] [--store]      runs one notebook in this process
+python tools/book.py nbs/core/07_model.ipynb [--flags slow,slow_ci,cuda] [--store]
+    runs one notebook in this process
 """
 
 import argparse
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / 'nbs'
 # cells with these flags run only when asked for
 SKIPPED = {'slow', 'slow_ci', 'cuda'}
+QUIET = dict(IN_TEST='1', TQDM_DISABLE='1', PYTHONHASHSEED='0', HF_HUB_OFFLINE='1')
 
 
 def contents():
@@ -74,6 +76,22 @@ def is_skipped(source, flags):
     return bool(own - set(flags)) or found.get('eval') == 'false'
 
 
+def texts(outputs):
+    "All that a cell's outputs say in words."
+    found = []
+    for out in outputs or []:
+        for kind, text in sorted(out.get('data', {}).items()):
+            if kind.startswith('text'):
+                found.append(''.join(text))
+    return found
+
+
+def first_line(cell):
+    "A cell's first line of code: enough to find it."
+    lines = cell.source.splitlines()
+    return next((line for line in lines if line and not line.startswith('#')), '')
+
+
 def run_here(path, flags, store):
     """Run a notebook in this process; with `store`, write its outputs back.
 
@@ -85,28 +103,26 @@ def run_here(path, flags, store):
 
     # its thread may complain into any cell's output when the disk is slow
     HistoryManager.enabled.default_value = False
-    nb = read_nb(path)
+    nb, unstored = read_nb(path), []
     os.chdir(path.parent)
-    shell, unstored = CaptureShell(path.parent), []
+    shell = CaptureShell(path.parent)
     for cell in nb.cells:
         if cell.cell_type != 'code' or is_skipped(cell.source, flags):
             continue
         stored, cell['outputs'] = cell.get('outputs'), []
         started = time.time()
         shell.cell(cell)
-        if time.time() - started > 10:
-            print(
-                f'         {path.stem}: {time.time() - started:.0f} s in the cell '
-                f'{first_line(cell)}'
-            )
+        seconds = time.time() - started
+        if seconds > 10:
+            print(f'         {path.stem}: {seconds:.0f} s in {first_line(cell)}')
         if shell.exc:
-            sys.exit(
-                f'{shell.prettytb(fname=path.name)}\nin the cell:\n\n{cell.source}'
-            )
+            traceback = shell.prettytb(fname=path.name)
+            sys.exit(f'{traceback}\nin the cell:\n\n{cell.source}')
+        fresh = 'fresh' in directives(cell.source)
         if (
             cell.outputs
             and not stored
-            or 'fresh' in directives(cell.source)
+            or fresh
             and texts(cell.outputs) != texts(stored)
         ):
             unstored.append(f'{first_line(cell)}\n    {str(cell.outputs)[:300]}')
@@ -123,74 +139,36 @@ def run_here(path, flags, store):
         )
 
 
-def texts(outputs):
-    return [
-        ''.join(text)
-        for out in outputs or []
-        for kind, text in sorted(out.get('data', {}).items())
-        if kind.startswith('text')
-    ]
-
-
-def first_line(cell):
-    return next(
-        (
-            line
-            for line in cell.source.splitlines()
-            if line and not line.startswith('#')
-        ),
-        '',
-    )
-
-
 def run_fresh(path, flags=(), store=False, timeout=900):
     """Run a notebook in a process and a temporary folder of its own.
 
     Gives (error text or '', seconds).
     """
+    command = [sys.executable, __file__, path, '--flags', ','.join(flags)]
+    command += ['--store'] * store
+    env = os.environ | QUIET
+    for name in ('OMP', 'MKL', 'OPENBLAS', 'NUMBA'):
+        env[f'{name}_NUM_THREADS'] = '1'  # notebooks run side by side
     with tempfile.TemporaryDirectory() as tmp:
-        quiet = dict(
-            IN_TEST='1',
-            TQDM_DISABLE='1',
-            PYTHONHASHSEED='0',
-            HF_HUB_OFFLINE='1',
-            TMPDIR=tmp,
-            IPYTHONDIR=tmp,
-        )
-        # notebooks run side by side
-        one_thread = {
-            f'{name}_NUM_THREADS': '1' for name in ('OMP', 'MKL', 'OPENBLAS', 'NUMBA')
-        }
-        command = [sys.executable, __file__, path, '--flags', ','.join(flags)] + [
-            '--store'
-        ] * store
+        env |= dict(TMPDIR=tmp, IPYTHONDIR=tmp)
         started = time.time()
         try:
             run = subprocess.run(
-                command,
-                env=os.environ | quiet | one_thread,
-                capture_output=True,
-                text=True,
-                timeout=timeout,
+                command, env=env, capture_output=True, text=True, timeout=timeout
             )
         except subprocess.TimeoutExpired:
             return f'{path.name}: stopped after {timeout} s.', timeout
-        if run.returncode == 0:
-            print(run.stdout, end='')
-        return (
-            run.stderr or 'failed without a word'
-        ) if run.returncode else '', time.time() - started
+    if run.returncode:
+        return run.stderr or 'failed without a word', time.time() - started
+    print(run.stdout, end='')
+    return '', time.time() - started
 
 
 def side_by_side(function, items):
-    """`function` of each item, as many at a time as there are cores (4 at most: each
-    needs about 1 GB), in order.
-    """
-    cores = (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, 'sched_getaffinity')
-        else os.cpu_count()
-    )
+    "`function` of each item in order, as many at a time as there are cores, 4 at most."
+    cores = os.cpu_count()
+    if hasattr(os, 'sched_getaffinity'):
+        cores = len(os.sched_getaffinity(0))
     with ThreadPoolExecutor(max(1, min(4, cores))) as pool:
         yield from pool.map(function, items)
 

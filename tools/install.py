@@ -1,7 +1,8 @@
 """Make .venv: the tested set of packages, and this project in editable form.
 
-`make` calls it with the Python it found. Only the standard library is used. A second call does nothing,
-unless settings.ini, setup.py, constraints.txt, the Python version or the folder has changed.
+`make` calls it with the Python it found. Only the standard library is used. A second
+call does nothing, unless settings.ini, setup.py, constraints.txt, the Python version or
+the folder has changed.
 """
 
 import hashlib
@@ -27,20 +28,14 @@ def say(text):
 def fingerprint():
     "Changes whenever the environment has to be looked at again."
     files = ('settings.ini', 'setup.py', 'constraints.txt', 'tools/install.py')
-    text = (
-        b'\0'.join((ROOT / f).read_bytes() for f in files)
-        + f'{ROOT}{sys.version}'.encode()
-    )
-    return hashlib.sha256(text).hexdigest()
+    text = b'\0'.join((ROOT / f).read_bytes() for f in files)
+    return hashlib.sha256(text + f'{ROOT}{sys.version}'.encode()).hexdigest()
 
 
 def works():
-    """Whether .venv has a Python of our version with pip, made for this folder (a moved
-    clone has broken scripts).
-    """
-    if not PYTHON.exists() or str(VENV) not in (VENV / 'bin' / 'activate').read_text(
-        errors='ignore'
-    ):
+    "Whether .venv has our Python with pip, made for this folder: moved ones break."
+    activate = VENV / 'bin' / 'activate'
+    if not PYTHON.exists() or str(VENV) not in activate.read_text(errors='ignore'):
         return False
     code = 'import sys, pip; print(*sys.version_info[:2])'
     run = subprocess.run([PYTHON, '-c', code], capture_output=True, text=True)
@@ -49,26 +44,14 @@ def works():
 
 def pip(*args):
     progress = 'on' if sys.stdout.isatty() else 'off'
-    command = [
-        PYTHON,
-        '-m',
-        'pip',
-        'install',
-        '--disable-pip-version-check',
-        '--progress-bar',
-        progress,
-        '-c',
-        ROOT / 'constraints.txt',
-        *args,
-    ]
-    return subprocess.run(command, cwd=ROOT).returncode == 0
+    quiet = ['--disable-pip-version-check', '--progress-bar', progress]
+    command = [PYTHON, '-m', 'pip', 'install', *quiet, '-c', ROOT / 'constraints.txt']
+    return subprocess.run([*command, *args], cwd=ROOT).returncode == 0
 
 
 def has_nvidia_gpu():
-    return (
-        Path('/proc/driver/nvidia/version').exists()
-        or shutil.which('nvidia-smi') is not None
-    )
+    driver = Path('/proc/driver/nvidia/version')
+    return driver.exists() or shutil.which('nvidia-smi') is not None
 
 
 def reachable(url):

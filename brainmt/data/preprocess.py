@@ -32,34 +32,26 @@ import pandas as pd
 from fastcore.basics import patch
 
 from ..core import InputError, existing_path
-from .layout import Scan, describe, unpack_bulk
+from .bulk import unpack_bulk
+from .confounds import framewise_displacement, read_confounds
+from .grid import Grid, grid_of, named_grid
+from .names import Scan, describe
 from .normalize import METHODS, Moments, Stats
-from brainmt.data.quality import (
-    Traces,
-    coverage,
-    framewise_displacement,
-    read_confounds,
-    run_quality,
-)
+from .quality import coverage, run_quality
 from brainmt.data.space import (
     brain_mask,
     check_space,
     dice,
     find_space,
+    mask_on_grid,
     own_brain,
     resample_to,
     template_mask,
     warp_to_mni,
 )
 from .store import FORMAT_VERSION, Run, background_value, write_run
-from brainmt.data.volume import (
-    Bold,
-    Grid,
-    load_bold,
-    name_grid,
-    named_grid,
-    voxel_sizes,
-)
+from .traces import Traces
+from .volume import Bold, load_bold
 
 # %% ../../nbs/data/preprocess.ipynb #f82ff036
 @dataclass
@@ -116,7 +108,7 @@ def fingerprint(
     """
     if isinstance(run, Run):
         own, space = (
-            Grid('native', run.shape, run.affine),
+            grid_of(run.shape, run.affine),
             cfg.space or run.fingerprint.get('space', 'native'),
         )
     else:
@@ -125,9 +117,9 @@ def fingerprint(
     mask = cfg.mask if cfg.mask != 'auto' else 'template' if space == 'MNI' else 'own'
     return dict(
         format_version=FORMAT_VERSION,
-        grid=name_grid(grid).name,
+        grid=grid.name,
         shape=list(map(int, grid.shape)),
-        voxel_size=voxel_sizes(grid.affine),
+        voxel_size=grid.voxel_size,
         space=space,
         mask=Path(mask).name,
         normalization=cfg.normalization,
@@ -174,7 +166,7 @@ def _stream(
     bold: Bold, grid: Grid, mask: np.ndarray, interpolation: str
 ) -> tuple[Iterator[np.ndarray], tuple[float, float]]:
     "(blocks (n, V) of the brain on `grid`, slope and intercept that scale them)."
-    if grid.same(Grid('own', bold.shape[:3], bold.affine)):
+    if grid.same(bold.grid):
         return bold.in_mask(mask, reuse=True), bold.scaling
 
     def resampled():
@@ -397,14 +389,8 @@ def _check_place(bold: Bold, grid: Grid, cfg: PreprocessConfig, notes: list) -> 
     """
     if find_space(bold, cfg.space) != 'MNI':
         return {}
-    own = nib.Nifti1Image(
-        own_brain(bold.mean_image(), bold.affine, bold.path).astype(np.uint8),
-        bold.affine,
-    )
-    seen, template = (
-        np.asarray(resample_to(own, grid, 'nearest').dataobj) > 0,
-        template_mask(grid),
-    )
+    seen = mask_on_grid(own_brain(bold), bold.grid, grid)
+    template = template_mask(grid)
     overlap = dice(seen, template)
     if overlap < cfg.min_dice:
         raise InputError(
@@ -595,7 +581,7 @@ def preprocess_run(
     out.parent.mkdir(parents=True, exist_ok=True)
     with _ready(scan, cfg, out.parent) as bold:
         check_space(bold, cfg.grid, cfg.space)
-        own = Grid('native', bold.shape[:3], bold.affine)
+        own = bold.grid
         grid = (
             own
             if cfg.grid == 'native' or own.same(named_grid(cfg.grid))

@@ -31,8 +31,9 @@ from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 
 from ..core import InputError, existing_path, whole_file
+from .grid import Grid
 from .normalize import Moments, Stats
-from .volume import Grid, read_ahead, voxel_sizes
+from .volume import read_ahead
 
 # %% ../../nbs/data/store.ipynb #d4b5d5c0
 # of the file, not of the library: it changes only when old files can no longer be
@@ -137,7 +138,7 @@ def __repr__(self: Run):
     return (
         f'Run sub-{self.subject}: {self.n_frames} frames of {self.tr:g} s, '
         f'{self.n_voxels:,} brain voxels\n  {x}×{y}×{z} voxels of '
-        f'{voxel_sizes(self.affine)} mm ({self.grid.name}), '
+        f'{self.grid.voxel_size} mm ({self.grid.name}), '
         f'{self.fingerprint["normalization"]}, background {self.background:.3g}'
     )
 

@@ -12,7 +12,8 @@ __all__ = ['window_starts', 'random_start', 'Unpack', 'pad_window', 'WindowDatas
 #     # real files, to try things on
 #     root = write_cohort('cohort', SynthConfig(n_subjects=40, n_frames=48))
 #     from brainmt.data.cohort import preprocess_cohort
-#     from brainmt.data.phenotype import read_table, make_split
+#     from brainmt.data.phenotype import read_table
+#     from brainmt.data.split import make_split
 #     from brainmt.data.windows import make_dls
 #     preprocess_cohort(root, 'store'); table =
 #         read_table('cohort/participants.tsv', target='label')
@@ -37,9 +38,10 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..core import InputError
-from .phenotype import TargetScaler
-from .split import Split, audit_split, match_subjects, stable_fraction
+from .split import Split, audit_split
 from .store import open_cohort
+from .subjects import match_subjects, stable_fraction
+from .targets import TargetScaler
 
 # %% ../../nbs/data/windows.ipynb #4fc74135
 def window_starts(

@@ -31,7 +31,7 @@ from ..core import InputError, whole_file
 from ..data.store import Run
 from ..data.windows import Unpack
 from .metrics import auroc
-from .predict import each_run, run_windows
+from .runs import each_run, run_windows
 
 # %% ../../nbs/evaluation/explain.ipynb #2b8e8934
 def _path_sum(model, x, start, target, steps, allowed, max_steps, batch_size):

@@ -32,8 +32,8 @@ from PIL import Image, ImageDraw, ImageFont
 from safetensors import safe_open
 
 from ..core import InputError, existing_path
+from ..data.grid import ras_grid, to_ras
 from ..data.store import Run, open_run
-from ..data.volume import ras_grid, to_ras
 from .qc import png_pixels
 
 # %% ../../nbs/reporting/viewer.ipynb #2c5ef02d

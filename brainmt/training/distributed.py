@@ -38,10 +38,11 @@ from fastai.torch_core import apply, distrib_barrier
 from fastcore.foundation import L
 
 from ..core import InputError, seed_everything
-from ..data.split import stable_fraction
+from ..data.subjects import stable_fraction
 from ..data.windows import WindowDataset, WindowLoader
 from ..model.brainmt import BrainMT
-from .learner import BestCheckpoint, TrainConfig, train
+from .callbacks import BestCheckpoint
+from .learner import TrainConfig, train
 
 # %% ../../nbs/core/09_distributed.ipynb #c2cf6a94
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ from safetensors import SafetensorError
 from ..core import InputError
 from ..data.windows import WindowLoader
 from ..model.brainmt import BrainMT
-from .learner import BestCheckpoint, TrainConfig, train
+from .callbacks import BestCheckpoint
+from .learner import TrainConfig, train
 from brainmt.training.state import (
     claim,
     newest_state,
