@@ -629,10 +629,10 @@ def plan(
     # atlas, dls, cfg, config, begin, settings
 ) -> SimpleNamespace:
     "Everything that a run would train with. Raises `InputError` for what cannot be."
+    from brainmt.data.loaders import make_dls
     from brainmt.data.phenotype import read_groups
     from brainmt.data.split import make_split
     from brainmt.data.store import open_cohort
-    from brainmt.data.windows import make_dls
 
     check(settings)
     device, cfg, r, task = (

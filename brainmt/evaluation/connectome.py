@@ -28,8 +28,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.covariance import LedoitWolf
 
 from ..core import InputError, differences, whole_file
-from ..data.store import Run
-from ..data.windows import runs_by_subject
+from ..data.store import Run, runs_by_subject
 from .parcels import Atlas, parcel_means, parcel_signals
 from .runs import alike
 

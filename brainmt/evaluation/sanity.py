@@ -30,7 +30,7 @@ from torch import nn
 
 from ..core import InputError, existing_path
 from ..data.store import Run
-from ..data.windows import Unpack
+from ..data.unpack import Unpack
 from .atlas import load_atlas
 from .explain import Attribution
 from .metrics import pearson_r
