@@ -299,16 +299,14 @@ def mse_outputs(y, p, w=None, order=None):
     return _picked(squares - 2 * y @ p.T / y.shape[1], order)
 
 # %% ../../nbs/evaluation/metrics.ipynb #8e1772d3
-CLASSIFICATION = dict(
-    auroc=auroc,
-    accuracy=accuracy,
-    balanced_accuracy=balanced_accuracy,
-    precision=precision,
-    recall=recall,
-    f1=f1,
-    brier=brier,
+def _by_name(*fns):
+    return {fn.__name__: fn for fn in fns}
+
+
+CLASSIFICATION = _by_name(
+    auroc, accuracy, balanced_accuracy, precision, recall, f1, brier
 )
-REGRESSION = dict(pearson_r=pearson_r, r2=r2, mse=mse, mae=mae)
+REGRESSION = _by_name(pearson_r, r2, mse, mae)
 MULTICLASS = dict(
     auroc=auroc_rest,
     accuracy=accuracy_classes,
