@@ -35,9 +35,10 @@ from fastcore.basics import patch
 from safetensors import SafetensorError
 
 from ..core import InputError
-from ..data.windows import WindowLoader
+from ..data.loaders import WindowLoader
 from ..model.brainmt import BrainMT
-from .learner import BestCheckpoint, TrainConfig, train
+from .callbacks import BestCheckpoint
+from .learner import TrainConfig, train
 from brainmt.training.state import (
     claim,
     newest_state,
@@ -354,7 +355,7 @@ def before_fit(self: KeepState):
             raise InputError(
                 f'a {type(loader).__name__} cannot be continued: its order is not a '
                 'function of the epoch. Make the loaders with '
-                'brainmt.data.windows.make_dls.'
+                'brainmt.data.loaders.make_dls.'
             )
     self.rank, self.fields = rank_distrib(), describe(self.learn, self.config)
     if self.rank == 0:
@@ -493,7 +494,7 @@ def after_fit(self: KeepState):
 
 # %% ../../nbs/training/resume.ipynb #69a74706
 def train_resumable(
-    dls: DataLoaders,  # From `brainmt.data.windows.make_dls`
+    dls: DataLoaders,  # From `brainmt.data.loaders.make_dls`
     # A preset's name, for fresh weights drawn from `cfg.seed`; or a model
     model: str | BrainMT,
     cfg: TrainConfig | None,  # None: the paper's recipe
