@@ -313,14 +313,14 @@ def _targets_of(d):
     "The columns that `target_col` means: a name, a list, a pattern such as fc_*."
     from fnmatch import fnmatch
 
-    from brainmt.data.phenotype import _read_cells
+    from brainmt.data.tables import read_cells
 
     if isinstance(d.target_col, (list, tuple)):
         return list(d.target_col)
     name = str(d.target_col)
     if '*' not in name:
         return name
-    found = [c for c in _read_cells(d.target_path) if fnmatch(c, name)]
+    found = [c for c in read_cells(d.target_path) if fnmatch(c, name)]
     if not found:
         raise InputError(
             f'{d.target_path}: no column matches dataset.target_col={name}. Look at '
@@ -379,12 +379,13 @@ def _people(path, wanted=None, target=(), id_col=None, missing=()):
     import numpy as np
     import pandas as pd
 
-    from brainmt.data.phenotype import _blank, _find_column, _read_cells, _subject_index
+    from brainmt.data.columns import find_column, is_blank, subject_index
+    from brainmt.data.tables import read_cells
 
-    cells, found = _read_cells(path), {}
+    cells, found = read_cells(path), {}
     for name in ('site', 'sex', 'age') if wanted is None else wanted:
         try:
-            column = _find_column(list(cells), name, path)
+            column = find_column(list(cells), name, path)
         except InputError:
             if wanted is not None:
                 raise
@@ -393,7 +394,7 @@ def _people(path, wanted=None, target=(), id_col=None, missing=()):
             found[name] = (
                 cells[column]
                 .astype(object)
-                .mask(_blank(cells[column], missing), np.nan)
+                .mask(is_blank(cells[column], missing), np.nan)
             )
     numbers = {k: pd.to_numeric(v, errors='coerce') for k, v in found.items()}
     # words stay words
@@ -402,7 +403,7 @@ def _people(path, wanted=None, target=(), id_col=None, missing=()):
         for k, v in found.items()
     }
     return pd.DataFrame(rows, index=cells.index).set_axis(
-        _subject_index(cells, id_col, path)
+        subject_index(cells, id_col, path)
     )
 
 # %% ../../nbs/cli/commands.ipynb #d496c485
@@ -447,7 +448,8 @@ def _pairs_of_parcels(store, n=8):
     import pandas as pd
 
     from brainmt.data.store import open_cohort
-    from brainmt.evaluation.baseline import Connectome, connectomes, make_parcels
+    from brainmt.evaluation.connectome import Connectome, connectomes
+    from brainmt.evaluation.parcels import make_parcels
 
     runs = open_cohort(store)
     found = connectomes(runs, make_parcels(next(iter(runs.values()))[0], n))
@@ -548,7 +550,8 @@ def _rivals_atlas(e, runs):
     """
     if not e.baseline:
         return None
-    from brainmt.evaluation.baseline import KINDS, load_atlas
+    from brainmt.evaluation.atlas import load_atlas
+    from brainmt.evaluation.baseline import KINDS
 
     for kind in e.baseline:
         if kind not in KINDS:
@@ -626,10 +629,10 @@ def plan(
     # atlas, dls, cfg, config, begin, settings
 ) -> SimpleNamespace:
     "Everything that a run would train with. Raises `InputError` for what cannot be."
+    from brainmt.data.loaders import make_dls
     from brainmt.data.phenotype import read_groups
     from brainmt.data.split import make_split
     from brainmt.data.store import open_cohort
-    from brainmt.data.windows import make_dls
 
     check(settings)
     device, cfg, r, task = (
@@ -788,7 +791,9 @@ def _beside(
     """The baselines of `e.baseline` beside the model's predictions `found`: fields of a
     `ReportData`.
     """
-    from brainmt.evaluation.baseline import beside, connectomes, make_parcels
+    from brainmt.evaluation.baseline import fit_baselines
+    from brainmt.evaluation.connectome import connectomes
+    from brainmt.evaluation.parcels import make_parcels
 
     if not e.baseline:
         return {}
@@ -806,7 +811,7 @@ def _beside(
             cache,
             n_jobs=2,
         )
-        rivals = beside(
+        rivals = fit_baselines(
             found,
             known,
             table,
@@ -819,7 +824,7 @@ def _beside(
         )
     except InputError as reason:
         return dict(left_out={'linear baseline': str(reason)})
-    return {k: rivals[k] for k in ('baselines', 'comparisons', 'left_out')}
+    return {k: getattr(rivals, k) for k in ('baselines', 'comparisons', 'left_out')}
 
 # %% ../../nbs/cli/commands.ipynb #281cea04
 def _by_groups(found, table, task, people, most=30):

@@ -111,8 +111,8 @@ def _demo_fit(out, column, split, s, name, bar):
     "Train one model of the demonstration; writes its folder and history.csv."
     import torch
 
+    from brainmt.data.loaders import make_dls
     from brainmt.data.phenotype import read_table
-    from brainmt.data.windows import make_dls
     from brainmt.training.learner import TINY_RECIPE
     from brainmt.training.learner import train as fit
 
