@@ -27,7 +27,7 @@ from fastai.torch_core import num_distrib, rank_distrib
 from safetensors import SafetensorError
 
 from ..core import InputError, differences
-from ..data.windows import WindowLoader
+from ..data.loaders import WindowLoader
 from ..model.brainmt import BrainMT
 from .learner import TrainConfig, train
 from brainmt.training.snapshot import (
@@ -102,7 +102,7 @@ class KeepState(Callback):
                 raise InputError(
                     f'a {type(loader).__name__} cannot be continued: its order is not '
                     'a function of the epoch. Make the loaders with '
-                    'brainmt.data.windows.make_dls.'
+                    'brainmt.data.loaders.make_dls.'
                 )
         self.rank = rank_distrib()
         self.fixed, self.free = describe_training(self.learn, self.config)
@@ -264,7 +264,7 @@ class KeepState(Callback):
 
 # %% ../../nbs/training/resume.ipynb #69a74706
 def train_resumable(
-    dls: DataLoaders,  # From `brainmt.data.windows.make_dls`
+    dls: DataLoaders,  # From `brainmt.data.loaders.make_dls`
     # A preset's name, for fresh weights drawn from `cfg.seed`; or a model
     model: str | BrainMT,
     cfg: TrainConfig | None,  # None: the paper's recipe
