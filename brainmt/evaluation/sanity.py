@@ -33,8 +33,9 @@ from ..data.store import Run
 from ..data.unpack import Unpack
 from .atlas import load_atlas
 from .explain import Attribution
-from .metrics import bootstrap_ci, pearson_r
+from .metrics import pearson_r
 from .parcels import Atlas, Brain
+from .resample import bootstrap_ci
 from .runs import each_run, run_windows
 from ..model.attention import transformer_step
 from ..model.brainmt import BrainMT
