@@ -131,7 +131,9 @@ def results(rng):
     import nibabel as nib
 
     from brainmt.data.synth import brain_grid, network_maps
-    from brainmt.evaluation.scoring import by_group, compare, evaluate, over_seeds
+    from brainmt.evaluation.groups import by_group, over_seeds
+    from brainmt.evaluation.scoring import compare, evaluate
+    from brainmt.reporting.results import AttributionSummary, ReportData
 
     index = pd.Index([f'{i:03d}' for i in range(200)], name='subject')
     y = np.arange(200) % 2
@@ -177,12 +179,12 @@ def results(rng):
             for k in (1, 2, 4)
         ]
     )
-    return scoring, found | dict(
-        task='classification',
+    return scoring, ReportData(
+        **found,
         predictions=p,
         null_predictions=null,
         windows_by_length=lengths,
-        attribution=dict(nifti=path),
+        attribution=AttributionSummary(path),
         history=pd.DataFrame(
             dict(epoch=e, train_loss=1 / e, valid_loss=1 / e, auroc=1 - 0.5 / e)
         ),

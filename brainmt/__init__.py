@@ -22,38 +22,31 @@ __version__ = "0.2.0"
 
 from importlib import import_module
 
-NAMES = {  # what a user types, and the module that has it
-    'InputError': 'core',
-    'find_runs': 'data.layout',
-    'load_bold': 'data.volume',
-    'write_run': 'data.store',
-    'open_run': 'data.store',
-    'open_cohort': 'data.store',
-    'PreprocessConfig': 'data.preprocess',
-    'preprocess_run': 'data.preprocess',
-    'preprocess_cohort': 'data.cohort',
-    'read_table': 'data.phenotype',
-    'make_split': 'data.split',
-    'audit_split': 'data.split',
-    'make_dls': 'data.windows',
-    'selective_scan': 'kernels.operators',
-    'BrainMT': 'model.brainmt',
-    'BrainMTConfig': 'model.brainmt',
-    'load_released': 'model.brainmt',
-    'estimate': 'model.estimate',
-    'TrainConfig': 'training.learner',
-    'brainmt_learner': 'training.learner',
-    'train': 'training.learner',
-    'predict': 'evaluation.predict',
-    'evaluate': 'evaluation.scoring',
-    'compare': 'evaluation.scoring',
-    'baseline': 'evaluation.baseline',
-    'attribute': 'evaluation.explain',
+MODULES = {  # what a user types, by the module that has it
+    'core': 'InputError',
+    'data.synth': 'SynthConfig brain_grid make_subject',
+    'data.layout': 'find_runs',
+    'data.volume': 'load_bold',
+    'data.space': 'find_space',
+    'data.normalize': 'normalize',
+    'data.store': 'write_run open_run open_cohort',
+    'data.preprocess': 'PreprocessConfig preprocess_run',
+    'data.cohort': 'preprocess_cohort read_manifest',
+    'data.subjects': 'match_subjects',
+    'data.phenotype': 'read_table',
+    'data.split': 'make_split audit_split',
+    'data.loaders': 'make_dls',
+    'kernels.operators': 'selective_scan',
+    'model.brainmt': 'BrainMT BrainMTConfig load_released',
+    'model.estimate': 'estimate',
+    'training.learner': 'TrainConfig brainmt_learner train',
+    'evaluation.predict': 'predict',
+    'evaluation.scoring': 'evaluate compare',
+    'evaluation.baseline': 'baseline',
+    'evaluation.explain': 'attribute',
 }
-PARTS = (
-    'core', 'reference', 'data', 'kernels', 'model',
-    'training', 'evaluation', 'reporting', 'cli',
-)  # fmt: skip
+NAMES = {name: module for module in MODULES for name in MODULES[module].split()}
+PARTS = 'core reference data kernels model training evaluation reporting cli'.split()
 
 
 def __getattr__(name):

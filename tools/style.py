@@ -2,6 +2,7 @@
 
 python tools/style.py                   widths, lengths, order, settings
 python tools/style.py --jobs            own functions on the way of the main jobs, too
+python tools/style.py --trace           one scan and one batch, file by file
 python tools/style.py --chapters        a line a notebook: words, code lines, cells, kB
 python tools/style.py --root FOLDER     the same of another checkout, 0.1.0 for instance
 
@@ -169,7 +170,7 @@ def settings(root):
 
 
 JOBS = """
-import collections, importlib, os, pkgutil, runpy, sys, tempfile, threading
+import collections, importlib, json, os, pkgutil, runpy, sys, tempfile, threading
 from pathlib import Path
 
 import brainmt
@@ -195,6 +196,11 @@ def forward():
 
 def preprocess():
     find('preprocess_run')(scan, 'store')
+
+
+def batch():
+    frames, target = dls.train.one_batch()
+    model.train()(frames).sum().backward()
 
 
 def train():
@@ -226,9 +232,16 @@ if job == 'forward':
 else:
     find('write_cohort')('cohort', find('SynthConfig')(n_subjects=16, n_frames=48))
     scan = next(Path('cohort').rglob('*bold.nii.gz'))
-    if job == 'train':
+    if job in ('train', 'batch'):
         find('preprocess_cohort')('cohort', 'store', progress=False)
-entered = set()
+    if job == 'batch':
+        table = find('read_table')('cohort/participants.tsv', target='label')
+        split = find('make_split')(table.index, seed=0)
+        make_dls = find('make_dls')
+        dls = make_dls('store', table, split, n_frames=48, batch_size=4)
+        model = find('BrainMT').from_preset('tiny')
+        batch()  # compiles
+entered = {}  # in the order of the first call
 inner = ('<listcomp>', '<genexpr>', '<dictcomp>', '<setcomp>', '<lambda>', '<module>')
 
 
@@ -236,7 +249,7 @@ def watch(frame, event, arg):
     code = frame.f_code
     if event == 'call' and code.co_filename.startswith(library):
         if code.co_name not in inner and code.co_filename.endswith('.py'):
-            entered.add((code.co_filename[len(library):], code.co_qualname))
+            entered[code.co_filename[len(library):], code.co_qualname] = True
 
 
 run = vars()[job]
@@ -245,15 +258,17 @@ threading.setprofile(watch)
 run()
 sys.setprofile(None)
 threading.setprofile(None)
-files = collections.Counter(name for name, _ in entered)
-print(len(entered), len(files), *sorted(files))
+files = collections.defaultdict(list)
+for name, function in entered:
+    files[name].append(function)
+print(json.dumps(files))
 """
 )
 
 
-def jobs(root):
-    "Own functions entered at least once by each job, and the modules they stand in."
-    for job in ('forward', 'preprocess', 'train'):
+def jobs(root, chosen):
+    "{module: own functions in the order of their first call} of each job."
+    for job in chosen:
         env = os.environ | {'PYTHONPATH': str(root), 'PYTHONWARNINGS': 'ignore'}
         with tempfile.NamedTemporaryFile('w', suffix='.py') as script:
             script.write(JOBS)
@@ -261,10 +276,8 @@ def jobs(root):
             command = [sys.executable, script.name, job]
             run = subprocess.run(command, env=env, capture_output=True, text=True)
         if run.returncode:
-            yield job, run.stderr[-800:], '', ''
-        else:
-            functions, files, *names = run.stdout.split('\n')[-2].split()
-            yield job, functions, files, ' '.join(names)
+            sys.exit(f'{job}: {run.stderr[-800:]}')
+        yield job, json.loads(run.stdout.strip().split('\n')[-1])
 
 
 def chapters(root):
@@ -299,9 +312,16 @@ def main():
     )
     parser.add_argument('--root', type=Path, default=ROOT)
     parser.add_argument('--jobs', action='store_true')
+    parser.add_argument('--trace', action='store_true')
     parser.add_argument('--chapters', action='store_true')
     args = parser.parse_args()
     root = args.root.resolve()
+    if args.trace:
+        for job, files in jobs(root, ('preprocess', 'batch')):
+            print(f'\n{job}, file by file, functions in the order of their first call')
+            for name, functions in files.items():
+                print(f'  {name:<26}{", ".join(functions)}')
+        return
     if args.chapters:
         rows = list(chapters(root))
         table(rows)
@@ -314,8 +334,9 @@ def main():
     print(f'{"keys of brainmt-train":<42}{settings(root)}')
     if args.jobs:
         print('\nown functions on the way, and the modules they stand in')
-        for job, functions, files, names in jobs(root):
-            print(f'{job:<14}{functions:>5} in {files:>2}: {names}')
+        for job, files in jobs(root, ('forward', 'preprocess', 'train')):
+            functions = sum(map(len, files.values()))
+            print(f'{job:<14}{functions:>5} in {len(files):>2}: {" ".join(files)}')
 
 
 if __name__ == '__main__':

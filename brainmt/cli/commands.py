@@ -313,14 +313,14 @@ def _targets_of(d):
     "The columns that `target_col` means: a name, a list, a pattern such as fc_*."
     from fnmatch import fnmatch
 
-    from brainmt.data.phenotype import _read_cells
+    from brainmt.data.tables import read_cells
 
     if isinstance(d.target_col, (list, tuple)):
         return list(d.target_col)
     name = str(d.target_col)
     if '*' not in name:
         return name
-    found = [c for c in _read_cells(d.target_path) if fnmatch(c, name)]
+    found = [c for c in read_cells(d.target_path) if fnmatch(c, name)]
     if not found:
         raise InputError(
             f'{d.target_path}: no column matches dataset.target_col={name}. Look at '
@@ -379,12 +379,13 @@ def _people(path, wanted=None, target=(), id_col=None, missing=()):
     import numpy as np
     import pandas as pd
 
-    from brainmt.data.phenotype import _blank, _find_column, _read_cells, _subject_index
+    from brainmt.data.columns import find_column, is_blank, subject_index
+    from brainmt.data.tables import read_cells
 
-    cells, found = _read_cells(path), {}
+    cells, found = read_cells(path), {}
     for name in ('site', 'sex', 'age') if wanted is None else wanted:
         try:
-            column = _find_column(list(cells), name, path)
+            column = find_column(list(cells), name, path)
         except InputError:
             if wanted is not None:
                 raise
@@ -393,7 +394,7 @@ def _people(path, wanted=None, target=(), id_col=None, missing=()):
             found[name] = (
                 cells[column]
                 .astype(object)
-                .mask(_blank(cells[column], missing), np.nan)
+                .mask(is_blank(cells[column], missing), np.nan)
             )
     numbers = {k: pd.to_numeric(v, errors='coerce') for k, v in found.items()}
     # words stay words
@@ -402,7 +403,7 @@ def _people(path, wanted=None, target=(), id_col=None, missing=()):
         for k, v in found.items()
     }
     return pd.DataFrame(rows, index=cells.index).set_axis(
-        _subject_index(cells, id_col, path)
+        subject_index(cells, id_col, path)
     )
 
 # %% ../../nbs/cli/commands.ipynb #d496c485
@@ -447,7 +448,8 @@ def _pairs_of_parcels(store, n=8):
     import pandas as pd
 
     from brainmt.data.store import open_cohort
-    from brainmt.evaluation.baseline import Connectome, connectomes, make_parcels
+    from brainmt.evaluation.connectome import Connectome, connectomes
+    from brainmt.evaluation.parcels import make_parcels
 
     runs = open_cohort(store)
     found = connectomes(runs, make_parcels(next(iter(runs.values()))[0], n))
@@ -548,7 +550,8 @@ def _rivals_atlas(e, runs):
     """
     if not e.baseline:
         return None
-    from brainmt.evaluation.baseline import KINDS, load_atlas
+    from brainmt.evaluation.atlas import load_atlas
+    from brainmt.evaluation.baseline import KINDS
 
     for kind in e.baseline:
         if kind not in KINDS:
@@ -626,10 +629,10 @@ def plan(
     # atlas, dls, cfg, config, begin, settings
 ) -> SimpleNamespace:
     "Everything that a run would train with. Raises `InputError` for what cannot be."
+    from brainmt.data.loaders import make_dls
     from brainmt.data.phenotype import read_groups
     from brainmt.data.split import make_split
     from brainmt.data.store import open_cohort
-    from brainmt.data.windows import make_dls
 
     check(settings)
     device, cfg, r, task = (
@@ -785,10 +788,12 @@ def _beside(
     seed=0,
     cache=None,
 ):
-    """The baselines of `e.baseline` beside the model's predictions `found`, for
-    `write_report`.
+    """The baselines of `e.baseline` beside the model's predictions `found`: fields of a
+    `ReportData`.
     """
-    from brainmt.evaluation.baseline import beside, connectomes, make_parcels
+    from brainmt.evaluation.baseline import fit_baselines
+    from brainmt.evaluation.connectome import connectomes
+    from brainmt.evaluation.parcels import make_parcels
 
     if not e.baseline:
         return {}
@@ -806,7 +811,7 @@ def _beside(
             cache,
             n_jobs=2,
         )
-        return beside(
+        rivals = fit_baselines(
             found,
             known,
             table,
@@ -819,15 +824,16 @@ def _beside(
         )
     except InputError as reason:
         return dict(left_out={'linear baseline': str(reason)})
+    return {k: getattr(rivals, k) for k in ('baselines', 'comparisons', 'left_out')}
 
 # %% ../../nbs/cli/commands.ipynb #281cea04
 def _by_groups(found, table, task, people, most=30):
-    """The main metric by each column of `people` that divides the predicted subjects,
-    for `write_report`.
+    """The main metric by each column of `people` that divides the predicted subjects:
+    the groups of a `ReportData`.
     """
     import pandas as pd
 
-    from brainmt.evaluation.scoring import by_group
+    from brainmt.evaluation.groups import by_group
 
     shown = people.reindex(found.index)
     kinds = {c: shown[c].nunique() for c in shown}
@@ -837,28 +843,10 @@ def _by_groups(found, table, task, people, most=30):
         if n > 1 and (n <= most or pd.api.types.is_numeric_dtype(shown[c]))
     ]
 
-# %% ../../nbs/cli/commands.ipynb #2eb4bd80
-def _rivals_said(metrics, task, more):
-    "What the report says about the baselines, and why one was left out."
-    from brainmt.reporting.report import verdict
-
-    said = [
-        line
-        for _, line in verdict(metrics, task, comparisons=more.get('comparisons'))
-        if 'baseline “' in line
-    ]
-    return '\n'.join(
-        said
-        + [
-            f'{name} was left out: {reason}'
-            for name, reason in more.get('left_out', {}).items()
-        ]
-    )
-
 # %% ../../nbs/cli/commands.ipynb #d1cd3df4
 def _background(out, runs, split):
-    """The data, the split and the history of a run, for `write_report`; the scans are
-    described by the first of them.
+    """The data, the split and the history of a run: fields of a `ReportData`; the scans
+    are described by the first of them.
     """
     import pandas as pd
 
@@ -891,24 +879,23 @@ def _background(out, runs, split):
 
 
 def _report(out, p, found, metrics, more):
-    "report.html of a run."
-    from brainmt.reporting.report import write_report
+    "report.html of a run; what it says about the baselines."
+    from brainmt.reporting.report import ReportData, baseline_text, write_report
 
     s, d = p.settings, p.settings.dataset
-    write_report(
-        out,
-        dict(
-            title=f'{d.ds_name}: {d.target_col}',
-            task=s.task.name,
-            seed=s.run.seed,
-            config={k: str(v) for k, v in flat(s).items()},
-            versions=versions(),
-            predictions=found.reset_index(),
-            metrics=metrics,
-        )
-        | _background(out, p.runs, p.split)
-        | more,
+    data = ReportData(
+        title=f'{d.ds_name}: {d.target_col}',
+        task=s.task.name,
+        seed=s.run.seed,
+        config={k: str(v) for k, v in flat(s).items()},
+        predictions=found.reset_index(),
+        metrics=metrics,
+        groups=_by_groups(found, p.table, s.task.name, p.people),
+        **_background(out, p.runs, p.split),
+        **more,
     )
+    write_report(out, data)
+    return baseline_text(data)
 
 # %% ../../nbs/cli/commands.ipynb #17374db2
 def _begin(p, out):
@@ -949,18 +936,8 @@ def _finish(p, out, model):
         p.settings.run.seed,
         e.cache or out / 'connectomes',
     )
-    _report(
-        out,
-        p,
-        found,
-        metrics,
-        more | dict(groups=_by_groups(found, p.table, task, p.people)),
-    )
-    print(
-        text_report(found, p.table, task, found=metrics),
-        _rivals_said(metrics, task, more),
-        sep='\n',
-    )
+    said = _report(out, p, found, metrics, more)
+    print(text_report(found, p.table, task, found=metrics), said, sep='\n')
     print(f'Everything is in {out}/')
 
 # %% ../../nbs/cli/commands.ipynb #15495adb
@@ -1147,7 +1124,7 @@ def evaluate(
     "Scores predictions against a table, with intervals and permutation p-values."
     from brainmt.evaluation.scoring import evaluate as score
     from brainmt.evaluation.scoring import text_report
-    from brainmt.reporting.report import write_report
+    from brainmt.reporting.report import ReportData, write_report
 
     s = settings
     _needed(s, 'predictions', 'target_path', 'target_col')
@@ -1166,18 +1143,14 @@ def evaluate(
     metrics = score(found, truth, s.task)
     print(text_report(found, truth, s.task, found=metrics))
     if s.out:
-        print(
-            write_report(
-                s.out,
-                dict(
-                    title='Evaluation',
-                    task=s.task,
-                    metrics=metrics,
-                    predictions=_with_truth(found, truth, s.task),
-                    groups=_by_groups(found, truth, s.task, people),
-                ),
-            )
+        data = ReportData(
+            title='Evaluation',
+            task=s.task,
+            metrics=metrics,
+            predictions=_with_truth(found, truth, s.task),
+            groups=_by_groups(found, truth, s.task, people),
         )
+        print(write_report(s.out, data))
     return metrics
 
 

@@ -24,7 +24,6 @@ from brainmt.cli.commands import (
     _by_groups,
     _judge,
     _people,
-    _rivals_said,
     _run,
 )
 from .logbook import history_in, progress_bar, save_settings, watched
@@ -112,8 +111,8 @@ def _demo_fit(out, column, split, s, name, bar):
     "Train one model of the demonstration; writes its folder and history.csv."
     import torch
 
+    from brainmt.data.loaders import make_dls
     from brainmt.data.phenotype import read_table
-    from brainmt.data.windows import make_dls
     from brainmt.training.learner import TINY_RECIPE
     from brainmt.training.learner import train as fit
 
@@ -156,29 +155,20 @@ def _demo_train(s, out, column, split):
         null.result()
 
 # %% ../../nbs/cli/demo.ipynb #b1f08cf4
-def _demo_judge(s, out, model, test, tables, column):
-    "Predictions and metrics of the model and of its null control, for `write_report`."
+def _demo_judge(data, s, out, model, test, tables, column):
+    "Adds predictions and metrics of the model and of its null control to the report."
     from brainmt.model.brainmt import BrainMT
 
-    found, metrics = _judge(out, model, test, tables[column], s.task)
-    results = dict(
-        predictions=found.reset_index(),
-        metrics=metrics,
-        groups=_by_groups(
-            found, tables[column], s.task, _people(out / 'bids/participants.tsv')
-        ),
-    )
-    if s.null:
-        wrong, null_metrics = _judge(
-            out,
-            BrainMT.from_pretrained(out / 'model_null'),
-            test,
-            tables[column + '_null'],
-            s.task,
-            '_null',
-        )
-        results |= dict(null_predictions=wrong.reset_index(), null_metrics=null_metrics)
-    return results
+    found, data.metrics = _judge(out, model, test, tables[column], s.task)
+    people = _people(out / 'bids/participants.tsv')
+    data.predictions = found.reset_index()
+    data.groups = _by_groups(found, tables[column], s.task, people)
+    if not s.null:
+        return
+    null = BrainMT.from_pretrained(out / 'model_null')
+    table = tables[column + '_null']
+    found, data.null_metrics = _judge(out, null, test, table, s.task, '_null')
+    data.null_predictions = found.reset_index()
 
 # %% ../../nbs/cli/demo.ipynb #cf69956e
 def _demo_explain(out, model, runs, n, effect):
@@ -194,6 +184,7 @@ def _demo_explain(out, model, runs, n, effect):
         save_map,
         smooth_map,
     )
+    from brainmt.reporting.results import AttributionSummary
 
     found = attribute(
         model,
@@ -203,37 +194,35 @@ def _demo_explain(out, model, runs, n, effect):
     evidence = smooth_map(found.evidence, found.mask, found.affine)
     save_map(evidence, found.mask, found.affine, out / 'attribution.nii.gz')
     maps = network_maps()
-    return dict(
-        nifti=out / 'attribution.nii.gz',
-        table=network_table(evidence, maps, found.mask),
-        completeness=found.completeness,
-        auroc=map_auroc(evidence, sum(maps[t] for t in TARGETS), found.mask),
+    return AttributionSummary(
+        out / 'attribution.nii.gz',
+        network_table(evidence, maps, found.mask),
+        found.completeness,
+        map_auroc(evidence, sum(maps[t] for t in TARGETS), found.mask),
     )
 
 # %% ../../nbs/cli/demo.ipynb #227e9263
-def _demo_summary(s, results, seconds):
+def _demo_summary(s, data, seconds):
     "What came out, and where to look."
+    from brainmt.reporting.report import baseline_text
+
     name = 'auroc' if s.task == 'classification' else 'pearson_r'
     said = lambda m: (
         f'{m[name]["value"]:.2f} (95 % interval {m[name]["low"]:.2f} to '
         f'{m[name]["high"]:.2f})'
     )
-    lines = ['', f'held-out {name:<10} {said(results["metrics"])}']
+    lines = ['', f'held-out {name:<10} {said(data.metrics)}']
     if s.null:
-        lines.append(f'shuffled labels     {said(results["null_metrics"])}')
+        lines.append(f'shuffled labels     {said(data.null_metrics)}')
     if s.baseline:
-        lines += _rivals_said(results['metrics'], s.task, results).splitlines()
-    if 'attribution' in results:
+        lines += baseline_text(data).splitlines()
+    if data.attribution:
         lines.append(
             'planted networks    found by the attribution map with AUROC '
-            f'{results["attribution"]["auroc"]:.2f}'
+            f'{data.attribution.auroc:.2f}'
         )
-    return '\n'.join(
-        [
-            *lines,
-            f'{int(seconds // 60)} min {seconds % 60:.0f} s. Open {s.out}/report.html',
-        ]
-    )
+    minutes = f'{int(seconds // 60)} min {seconds % 60:.0f} s'
+    return '\n'.join([*lines, f'{minutes}. Open {s.out}/report.html'])
 
 # %% ../../nbs/cli/demo.ipynb #929ed366
 def demo(
@@ -243,7 +232,7 @@ def demo(
     held-out evaluation → null control → baseline → explanation → report.html.
     """
     from brainmt.model.brainmt import BrainMT
-    from brainmt.reporting.report import write_report
+    from brainmt.reporting.report import ReportData, write_report
 
     s, began = settings, time.perf_counter()
     stage = _Stages(5 + bool(s.explain_subjects) + s.baseline)
@@ -260,45 +249,41 @@ def demo(
             + (', and once more on shuffled labels' if s.null else '')
         ):
             _demo_train(s, out, column, split)
-        results = dict(
+        data = ReportData(
             title=f'BrainMT demonstration: a planted {s.effect}',
             task=s.task,
             effect=s.effect,
             seed=s.seed,
             config=asdict(s),
-            versions=versions(),
+            **_background(out, runs, split),
         )
         test = {i: runs[i] for i in split.test}
         model = BrainMT.from_pretrained(out / 'model')
         with stage(f'judging on {len(test)} held-out subjects'):
-            results |= _demo_judge(s, out, model, test, tables, column)
+            _demo_judge(data, s, out, model, test, tables, column)
         if s.baseline:
             with stage('a linear model on connectomes, on the same split'):
-                results.update(
-                    _beside(
-                        runs,
-                        split,
-                        results['predictions'].set_index('subject'),
-                        tables[column],
-                        s.task,
-                        Judging(),
-                        _people(out / 'bids/participants.tsv'),
-                        seed=s.seed,
-                    )
+                rivals = _beside(
+                    runs,
+                    split,
+                    data.predictions.set_index('subject'),
+                    tables[column],
+                    s.task,
+                    Judging(),
+                    _people(out / 'bids/participants.tsv'),
+                    seed=s.seed,
                 )
+                data = replace(data, **rivals)
         if s.explain_subjects:
             with stage(
                 f'explaining {s.explain_subjects} subjects by integrated gradients'
             ):
-                results['attribution'] = _demo_explain(
+                data.attribution = _demo_explain(
                     out, model, test, s.explain_subjects, s.effect
                 )
         with stage('writing report.html'):
-            write_report(
-                out,
-                results | _background(out, runs, split) | dict(timings=stage.seconds),
-            )
-    print(_demo_summary(s, results, time.perf_counter() - began))
+            write_report(out, replace(data, timings=stage.seconds))
+    print(_demo_summary(s, data, time.perf_counter() - began))
     return Path(s.out)
 
 # %% ../../nbs/cli/demo.ipynb #33386048

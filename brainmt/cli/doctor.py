@@ -25,7 +25,8 @@ import torch
 
 from ..core import InputError
 from ..kernels import causal_conv, selective_scan
-from ..kernels.choose import INSTALL, available_backends, backend_reasons
+from ..kernels.choose import available_backends, backend_reasons
+from ..kernels.cuda_packages import INSTALL
 from ..model.brainmt import PRESETS, BrainMTConfig
 from ..model.estimate import dry_run, estimate
 

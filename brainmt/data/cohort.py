@@ -30,7 +30,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..core import InputError, existing_path, whole_file
-from .layout import Scan, find_runs, namesakes
+from .layout import find_runs, namesakes
+from .names import Scan
 from .preprocess import PreprocessConfig, fingerprint, preprocess_run
 from .store import Run, open_run
 

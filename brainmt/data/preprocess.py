@@ -32,27 +32,26 @@ import pandas as pd
 from fastcore.basics import patch
 
 from ..core import InputError, existing_path
+from .bulk import unpack_bulk
+from .confounds import framewise_displacement, read_confounds
 from .grid import Grid, grid_of, named_grid
-from .layout import Scan, describe, unpack_bulk
+from .names import Scan, describe
 from .normalize import METHODS, Moments, Stats
-from brainmt.data.quality import (
-    Traces,
-    coverage,
-    framewise_displacement,
-    read_confounds,
-    run_quality,
-)
+from .quality import coverage, run_quality
+from .runfile import FORMAT_VERSION, background_value
 from brainmt.data.space import (
     brain_mask,
     check_space,
     dice,
     find_space,
+    mask_on_grid,
     own_brain,
     resample_to,
     template_mask,
     warp_to_mni,
 )
-from .store import FORMAT_VERSION, Run, background_value, write_run
+from .store import Run, write_run
+from .traces import Traces
 from .volume import Bold, load_bold
 
 # %% ../../nbs/data/preprocess.ipynb #f82ff036
@@ -391,14 +390,8 @@ def _check_place(bold: Bold, grid: Grid, cfg: PreprocessConfig, notes: list) -> 
     """
     if find_space(bold, cfg.space) != 'MNI':
         return {}
-    own = nib.Nifti1Image(
-        own_brain(bold.mean_image(), bold.affine, bold.path).astype(np.uint8),
-        bold.affine,
-    )
-    seen, template = (
-        np.asarray(resample_to(own, grid, 'nearest').dataobj) > 0,
-        template_mask(grid),
-    )
+    seen = mask_on_grid(own_brain(bold), bold.grid, grid)
+    template = template_mask(grid)
     overlap = dice(seen, template)
     if overlap < cfg.min_dice:
         raise InputError(

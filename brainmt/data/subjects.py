@@ -6,7 +6,7 @@
 __all__ = ['subject_id', 'check_unique', 'match_subjects', 'stable_fraction', 'groupings', 'without_blanks', 'value_of_each',
            'groups_of']
 
-# %% ../../nbs/data/subjects.ipynb #5c2fbce4
+# %% ../../nbs/data/subjects.ipynb #b596aa1b
 # Example:
 #     from brainmt.data.subjects import match_subjects, groups_of
 #     match_subjects(['sub-001', 'sub-2'], ['1', '002'])  # scans → rows of a table

@@ -36,7 +36,7 @@ from brainmt.data.header import (
     open_bytes,
     open_image,
 )
-from .layout import Scan, describe
+from .names import Scan, describe
 
 # %% ../../nbs/data/volume.ipynb #e9c2df98
 _PLAIN = ('.nii', '.img', '.mgh', '.gz', '.mgz')

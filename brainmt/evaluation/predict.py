@@ -28,9 +28,9 @@ from scipy.special import expit, softmax
 from torch import nn
 
 from ..core import InputError, existing_path, whole_file
-from ..data.phenotype import TargetScaler
 from ..data.store import Run
-from ..data.windows import Unpack
+from ..data.targets import TargetScaler
+from ..data.unpack import Unpack
 from .metrics import MAIN, check_task
 from brainmt.evaluation.runs import (
     check_fingerprint,

@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core import InputError, differences, existing_path
-from ..data.layout import describe, find_runs
+from ..data.layout import find_runs
+from ..data.names import describe
 from ..data.preprocess import PreprocessConfig, preprocess_run
 from ..data.space import MASKS
 from ..data.store import Run, open_cohort, open_run

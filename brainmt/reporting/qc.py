@@ -30,9 +30,10 @@ import pandas as pd
 from PIL import Image
 
 from ..core import whole_file
-from ..data.quality import FD_HIGH, LIMITS, concerns, finite_number, spikes
+from ..data.quality import FD_HIGH, LIMITS, concerns, finite_number
 from ..data.store import open_run
-from .report import as_text, asset, render
+from ..data.traces import spikes
+from .page import as_text, asset, render
 
 # %% ../../nbs/reporting/qc.ipynb #d9d62c18
 # never by colour alone
