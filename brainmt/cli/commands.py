@@ -833,7 +833,7 @@ def _by_groups(found, table, task, people, most=30):
     """
     import pandas as pd
 
-    from brainmt.evaluation.scoring import by_group
+    from brainmt.evaluation.groups import by_group
 
     shown = people.reindex(found.index)
     kinds = {c: shown[c].nunique() for c in shown}
