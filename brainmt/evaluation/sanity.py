@@ -311,6 +311,7 @@ def _stages(model: BrainMT):
     "Names and prefixes of parameters, from the output down to the voxels."
     c = model.config
     shared = ['mlp.', 'norm.']
+    cnn = [name for name, _ in model.patch_embed.named_children()]
     return [
         ('head', ['head.', 'final_norm.']),
         *[
@@ -321,7 +322,7 @@ def _stages(model: BrainMT):
             (f'Mamba {i + 1}', [f'layers.{i}.', 'norm_f.'])
             for i in reversed(range(c.n_mamba))
         ],
-        *[(name, [f'{name}.']) for name in reversed(model._cnn)],
+        *[(name, [f'{name}.', f'patch_embed.{name}.']) for name in reversed(cnn)],
         ('CLS and positions', ['cls_token', 'pos_embed', 'temporal_pos']),
     ]
 
