@@ -20,7 +20,7 @@ GOAL = 1.7
 
 def cohort(folder, n_subjects, n_frames):
     from brainmt.data.cohort import preprocess_cohort
-    from brainmt.data.preprocess import PreprocessConfig
+    from brainmt.data.fingerprint import PreprocessConfig
     from brainmt.data.synth import SynthConfig, write_cohort
 
     write_cohort(folder / 'bids', SynthConfig(n_subjects=n_subjects, n_frames=n_frames))
@@ -88,7 +88,8 @@ def rounds(folder, frames, batch_size, n_rounds, changes):
     import torch
     import torch.distributed as dist
 
-    from brainmt.training.distributed import distributed, world
+    from brainmt.training.distributed import distributed
+    from brainmt.training.processes import world
 
     torch.set_num_threads(1)
     # Linux shares cores among sessions first: on a busy machine each process gets
@@ -132,7 +133,7 @@ def main():
     )
     args = parser.parse_args()
     os.environ['OMP_NUM_THREADS'] = '1'
-    from brainmt.training.distributed import launch
+    from brainmt.training.processes import launch
 
     with tempfile.TemporaryDirectory() as tmp:
         folder, n = Path(tmp), args.subjects - 2

@@ -23,9 +23,9 @@ import torch
 
 from brainmt.core import seed_everything
 from brainmt.data.cohort import preprocess_cohort
+from brainmt.data.fingerprint import PreprocessConfig
 from brainmt.data.loaders import make_dls
 from brainmt.data.phenotype import read_table
-from brainmt.data.preprocess import PreprocessConfig
 from brainmt.data.split import make_split
 from brainmt.data.store import open_cohort
 from brainmt.data.synth import (

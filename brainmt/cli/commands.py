@@ -266,7 +266,7 @@ def preprocess(
     Raises `InputError` when a run failed, after all others are done.
     """
     from brainmt.data.cohort import preprocess_cohort, read_manifest
-    from brainmt.data.preprocess import PreprocessConfig
+    from brainmt.data.fingerprint import PreprocessConfig
 
     s = settings
     _needed(s, 'load_root', 'save_root')
@@ -947,7 +947,7 @@ def train(
     """Trains on a store and a table, keeps the best epoch, and judges it on the
     held-out subjects.
     """
-    from brainmt.training.distributed import together
+    from brainmt.training.processes import together
 
     boards, first = open_boards(settings.logging), not _rank()
     place = settings.checkpoint.dir or settings.hydra.run.dir

@@ -24,9 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from ..core import InputError, differences, existing_path
+from ..data.fingerprint import PreprocessConfig
 from ..data.layout import find_runs
 from ..data.names import describe
-from ..data.preprocess import PreprocessConfig, preprocess_run
+from ..data.preprocess import preprocess_run
 from ..data.space import MASKS
 from ..data.store import Run, open_cohort, open_run
 from ..data.unpack import Unpack
