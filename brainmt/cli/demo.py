@@ -176,14 +176,8 @@ def _demo_explain(out, model, runs, n, effect):
     smoothed; NIfTI and a table by network.
     """
     from brainmt.data.synth import TARGETS, network_maps
-    from brainmt.evaluation.explain import (
-        attribute,
-        backwards,
-        map_auroc,
-        network_table,
-        save_map,
-        smooth_map,
-    )
+    from brainmt.evaluation.explain import attribute, backwards
+    from brainmt.evaluation.maps import map_auroc, network_table, save_map, smooth_map
     from brainmt.reporting.results import AttributionSummary
 
     found = attribute(
