@@ -24,7 +24,7 @@ GOAL = 1.7
 
 def cohort(folder, n_subjects, n_frames):
     from brainmt.data.cohort import preprocess_cohort
-    from brainmt.data.preprocess import PreprocessConfig
+    from brainmt.data.fingerprint import PreprocessConfig
     from brainmt.data.synth import SynthConfig, write_cohort
 
     write_cohort(folder / 'bids', SynthConfig(n_subjects=n_subjects, n_frames=n_frames))

@@ -27,9 +27,9 @@ from fastai.learner import Callback
 from fastcore.basics import noop
 
 from brainmt.data.cohort import preprocess_cohort
+from brainmt.data.fingerprint import PreprocessConfig
 from brainmt.data.loaders import make_dls
 from brainmt.data.phenotype import read_table
-from brainmt.data.preprocess import PreprocessConfig
 from brainmt.data.split import make_split
 from brainmt.data.synth import SynthConfig, write_cohort
 from brainmt.model.brainmt import BrainMT
