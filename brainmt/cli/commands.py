@@ -266,7 +266,7 @@ def preprocess(
     Raises `InputError` when a run failed, after all others are done.
     """
     from brainmt.data.cohort import preprocess_cohort, read_manifest
-    from brainmt.data.preprocess import PreprocessConfig
+    from brainmt.data.fingerprint import PreprocessConfig
 
     s = settings
     _needed(s, 'load_root', 'save_root')

@@ -51,8 +51,8 @@ def _demo_cohort(s, out, stage):
     from tqdm import tqdm
 
     from brainmt.data.cohort import preprocess_cohort
+    from brainmt.data.fingerprint import PreprocessConfig
     from brainmt.data.phenotype import read_table
-    from brainmt.data.preprocess import PreprocessConfig
     from brainmt.data.split import audit_split, make_split
     from brainmt.data.store import open_cohort
     from brainmt.data.synth import SynthConfig, write_cohort
@@ -176,14 +176,8 @@ def _demo_explain(out, model, runs, n, effect):
     smoothed; NIfTI and a table by network.
     """
     from brainmt.data.synth import TARGETS, network_maps
-    from brainmt.evaluation.explain import (
-        attribute,
-        backwards,
-        map_auroc,
-        network_table,
-        save_map,
-        smooth_map,
-    )
+    from brainmt.evaluation.explain import attribute, backwards
+    from brainmt.evaluation.maps import map_auroc, network_table, save_map, smooth_map
     from brainmt.reporting.results import AttributionSummary
 
     found = attribute(
