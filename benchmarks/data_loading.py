@@ -28,9 +28,11 @@ import numpy as np
 import torch
 
 from brainmt.data.grid import GRIDS
+from brainmt.data.loaders import WindowLoader
 from brainmt.data.space import template_mask
 from brainmt.data.store import open_cohort, write_run
-from brainmt.data.windows import Unpack, WindowDataset, WindowLoader
+from brainmt.data.unpack import Unpack
+from brainmt.data.windows import WindowDataset
 
 GRID, B, T = 'MNI152_2mm', 2, 200
 WAYS = ('released', 'dense', 'packed')

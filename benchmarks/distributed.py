@@ -34,9 +34,9 @@ def learner_of(folder, frames, batch_size, changes):
     from fastai.learner import Callback
 
     from brainmt.core import seed_everything
+    from brainmt.data.loaders import make_dls
     from brainmt.data.phenotype import read_table
     from brainmt.data.split import Split
-    from brainmt.data.windows import make_dls
     from brainmt.model.brainmt import BrainMT
     from brainmt.training.learner import TrainConfig, brainmt_learner
 

@@ -23,6 +23,7 @@ import torch
 
 from brainmt.core import seed_everything
 from brainmt.data.cohort import preprocess_cohort
+from brainmt.data.loaders import make_dls
 from brainmt.data.phenotype import read_table
 from brainmt.data.preprocess import PreprocessConfig
 from brainmt.data.split import make_split
@@ -34,7 +35,6 @@ from brainmt.data.synth import (
     network_maps,
     write_cohort,
 )
-from brainmt.data.windows import make_dls
 from brainmt.evaluation.explain import (
     attribute,
     backwards,

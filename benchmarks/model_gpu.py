@@ -22,7 +22,7 @@ from functools import partial
 import torch
 from model import Released, loop_scan  # beside this file
 
-from brainmt.kernels.scan_gpu import why_not_mamba_ssm
+from brainmt.kernels.cuda_packages import why_not_mamba_ssm
 from brainmt.model.brainmt import PRESETS, BrainMT
 from brainmt.model.estimate import estimate
 

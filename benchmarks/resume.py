@@ -18,10 +18,10 @@ import torch
 from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
 
+from brainmt.data.loaders import make_dls
 from brainmt.data.split import Split
 from brainmt.data.store import write_run
 from brainmt.data.synth import brain_grid
-from brainmt.data.windows import make_dls
 from brainmt.model.brainmt import BrainMT
 from brainmt.training.learner import TrainConfig, train
 from brainmt.training.resume import train_resumable

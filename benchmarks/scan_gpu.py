@@ -22,18 +22,16 @@ import sys
 import torch
 
 from brainmt.kernels import causal_conv
-from brainmt.kernels.conv_gpu import (
+from brainmt.kernels.conv_gpu import causal_conv_triton
+from brainmt.kernels.cuda_packages import (
     causal_conv_causal_conv1d,
-    causal_conv_triton,
-    why_not_causal_conv1d,
-)
-from brainmt.kernels.scan import selective_scan_chunked
-from brainmt.kernels.scan_gpu import (
     selective_scan_mamba_ssm,
-    selective_scan_triton_both,
-    why_not,
+    why_not_causal_conv1d,
     why_not_mamba_ssm,
 )
+from brainmt.kernels.scan import selective_scan_chunked
+from brainmt.kernels.scan_gpu import selective_scan_triton_both
+from brainmt.kernels.triton_tools import why_not_triton
 
 NAMES = 'u', 'delta', 'A', 'B', 'C', 'D', 'z', 'delta_bias'
 
@@ -273,7 +271,7 @@ def main():
     parser.add_argument('--conv', action='store_true', help='the convolution alone')
     a = parser.parse_args()
     reason = (
-        why_not('cuda')
+        why_not_triton('cuda')
         if torch.cuda.is_available()
         else 'it needs a CUDA GPU, and PyTorch sees none here.'
     )

@@ -23,11 +23,11 @@ from fastai.learner import Callback
 from fastcore.basics import noop
 
 from brainmt.data.cohort import preprocess_cohort
+from brainmt.data.loaders import make_dls
 from brainmt.data.phenotype import read_table
 from brainmt.data.preprocess import PreprocessConfig
 from brainmt.data.split import make_split
 from brainmt.data.synth import SynthConfig, write_cohort
-from brainmt.data.windows import make_dls
 from brainmt.model.brainmt import BrainMT
 from brainmt.training.learner import TrainConfig, brainmt_learner
 from brainmt.training.optim import param_groups, warmup_cosine

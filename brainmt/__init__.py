@@ -35,7 +35,7 @@ MODULES = {  # what a user types, by the module that has it
     'data.subjects': 'match_subjects',
     'data.phenotype': 'read_table',
     'data.split': 'make_split audit_split',
-    'data.windows': 'make_dls',
+    'data.loaders': 'make_dls',
     'kernels.operators': 'selective_scan',
     'model.brainmt': 'BrainMT BrainMTConfig load_released',
     'model.estimate': 'estimate',

@@ -27,9 +27,9 @@ from ..core import InputError
 
 # %% ../../nbs/cli/commands.ipynb #739ed32d
 COMMANDS = dict(  # name → what it does
-    demo='The whole path on a synthetic cohort, from scans to an explained prediction.',
+    demo='The whole path on synthetic scans, up to an explained prediction.',
     preprocess='Masks, normalises and stores every run below load_root.',
-    train='Trains on a store and a table, and judges the best epoch on held-out people.',
+    train='Trains on a store and a table, and judges on held-out people.',
     predict='Predicts every run from a checkpoint; raw scans are prepared first.',
     evaluate='Scores predictions against a table, with intervals and p-values.',
     doctor='What is installed, which kernel serves, is it right; --fit: does it fit.',

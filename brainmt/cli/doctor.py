@@ -26,7 +26,8 @@ import torch
 
 from ..core import InputError
 from ..kernels import causal_conv, selective_scan
-from ..kernels.choose import INSTALL, available_backends, backend_reasons
+from ..kernels.choose import available_backends, backend_reasons
+from ..kernels.cuda_packages import INSTALL
 from ..model.brainmt import PRESETS, BrainMTConfig
 from ..model.estimate import dry_run, estimate
 
@@ -352,7 +353,7 @@ def _largest(config, frames, amp, gpu):
 def doctor_command(
     settings: DoctorSettings,
 ) -> None:
-    "Prints the diagnosis, or with `fit` the report. Raises `InputError` for a wrong kernel."
+    "Prints the diagnosis, or the report. Raises `InputError` for a wrong kernel."
     if settings.fit:
         return print(fit_report(settings))
     text = diagnosis()

@@ -178,7 +178,7 @@ def command_file(
         '  run:',
         f'    dir: {"${checkpoint.dir}" if train else "."}',
         '  sweep:',
-        f'    dir: {"${checkpoint.dir}" if train else "multirun/${now:%Y-%m-%d_%H-%M-%S}"}',
+        f'    dir: {"${checkpoint.dir}" if train else "multirun/${now:%F_%H-%M-%S}"}',
         '  help:',
         f'    app_name: brainmt-{command}',
         '    template: |',

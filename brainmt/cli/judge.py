@@ -19,15 +19,13 @@ import pandas as pd
 from .settings import nearest
 from ..core import InputError
 from ..data.split import Split
-from brainmt.evaluation.baseline import (
-    KINDS,
-    beside,
-    connectomes,
-    load_atlas,
-    make_parcels,
-)
+from ..evaluation.atlas import load_atlas
+from ..evaluation.baseline import KINDS, fit_baselines
+from ..evaluation.connectome import connectomes
+from ..evaluation.groups import by_group
+from ..evaluation.parcels import make_parcels
 from ..evaluation.predict import predict, write_predictions
-from ..evaluation.scoring import by_group, evaluate
+from ..evaluation.scoring import evaluate
 
 # %% ../../nbs/cli/judge.ipynb #795ea90b
 @dataclass
@@ -117,7 +115,7 @@ def rivals(
     try:
         atlas = atlas or make_parcels(next(iter(theirs.values()))[0])
         known = connectomes(theirs, atlas, cache, n_jobs=2)
-        said = beside(
+        said = fit_baselines(
             found,
             known,
             table,
@@ -130,7 +128,7 @@ def rivals(
         )
     except InputError as reason:
         return dict(left_out={'linear baseline': str(reason)})
-    return {k: said[k] for k in ('baselines', 'comparisons', 'left_out')}
+    return {k: getattr(said, k) for k in ('baselines', 'comparisons', 'left_out')}
 
 # %% ../../nbs/cli/judge.ipynb #281cea04
 def result_by_groups(

@@ -33,10 +33,10 @@ from brainmt.cli.study import (
     read_targets,
 )
 from ..core import InputError, differences
+from ..data.loaders import make_dls
 from ..data.phenotype import read_groups
 from ..data.split import Split, make_split
 from ..data.store import open_cohort
-from ..data.windows import make_dls
 from ..evaluation.metrics import check_task
 from ..model.brainmt import PRESETS, BrainMT, BrainMTConfig
 from ..training.learner import TrainConfig

@@ -31,7 +31,8 @@ from ..data.store import open_cohort
 from ..data.subjects import match_subjects
 from ..data.synth import SynthConfig, write_cohort
 from ..data.tables import read_cells
-from ..evaluation.baseline import Connectome, connectomes, make_parcels
+from ..evaluation.connectome import Connectome, connectomes
+from ..evaluation.parcels import make_parcels
 
 # %% ../../nbs/cli/study.ipynb #20971a97
 @dataclass

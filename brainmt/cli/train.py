@@ -35,7 +35,7 @@ from brainmt.cli.logbook import (
     save_settings,
     stopped_run,
 )
-from .plan import Plan, RunSettings, TrainSettings, plan
+from .plan import Plan, TrainSettings, plan
 from .settings import flat, part
 from ..core import InputError, versions, whole_file
 from ..evaluation.scoring import text_report

@@ -38,6 +38,7 @@ from .grid import Grid, grid_of, named_grid
 from .names import Scan, describe
 from .normalize import METHODS, Moments, Stats
 from .quality import coverage, run_quality
+from .runfile import FORMAT_VERSION, background_value
 from brainmt.data.space import (
     brain_mask,
     check_space,
@@ -49,7 +50,7 @@ from brainmt.data.space import (
     template_mask,
     warp_to_mni,
 )
-from .store import FORMAT_VERSION, Run, background_value, write_run
+from .store import Run, write_run
 from .traces import Traces
 from .volume import Bold, load_bold
 

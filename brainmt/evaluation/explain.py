@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from ..core import InputError, whole_file
 from ..data.store import Run
-from ..data.windows import Unpack
+from ..data.unpack import Unpack
 from .metrics import auroc
 from .runs import each_run, run_windows
 

@@ -30,7 +30,7 @@ from torch import nn
 from ..core import InputError, existing_path, whole_file
 from ..data.store import Run
 from ..data.targets import TargetScaler
-from ..data.windows import Unpack
+from ..data.unpack import Unpack
 from .metrics import MAIN, check_task
 from brainmt.evaluation.runs import (
     check_fingerprint,

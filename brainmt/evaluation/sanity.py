@@ -17,7 +17,6 @@ __all__ = ['region_table', 'another_subject', 'occlusion', 'attention_row', 'cas
 import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -30,36 +29,18 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from ..core import InputError, existing_path
-from ..data.grid import Grid
 from ..data.store import Run
-from ..data.windows import Unpack
-from .baseline import Atlas, load_atlas
+from ..data.unpack import Unpack
+from .atlas import load_atlas
 from .explain import Attribution
-from .metrics import bootstrap_ci, pearson_r
+from .metrics import pearson_r
+from .parcels import Atlas, Brain
+from .resample import bootstrap_ci
 from .runs import each_run, run_windows
 from ..model.attention import transformer_step
 from ..model.brainmt import BrainMT
 
 # %% ../../nbs/evaluation/sanity.ipynb #657f17f1
-@dataclass
-class _Place:
-    "What `load_atlas` wants to know of a run, for a map."
-
-    mask: np.ndarray
-    affine: np.ndarray
-    path: Path
-    fingerprint: dict
-    mask_id: str = ''
-
-    @property
-    def shape(self):
-        return self.mask.shape
-
-    @property
-    def grid(self):
-        return Grid('map', self.shape, self.affine)
-
-
 def _as_image(map):
     if isinstance(map, Attribution):
         return map.image('map' if map.evidence is None else 'evidence'), Path(
@@ -74,10 +55,10 @@ def _for_map(atlas, labels, place):
     "The atlas on the map's grid, or `InputError` with both shapes."
     if not isinstance(atlas, Atlas):
         return load_atlas(atlas, place, labels)
-    if place.grid.same(Grid('atlas', atlas.shape, atlas.affine)):
+    if place.grid.same(atlas.grid):
         return atlas
     raise InputError(
-        f'{place.path}: the map has {place.shape} voxels, the atlas {atlas.name!r} '
+        f'{place.name}: the map has {place.mask.shape} voxels, the atlas {atlas.name!r} '
         f"has {tuple(atlas.shape)}, or they lie in different places. Give the atlas's "
         'file, then it is resampled.'
     )
@@ -113,12 +94,8 @@ def region_table(
     """
     img, path = _as_image(map)
     values = np.asarray(img.dataobj, np.float64)
-    place = _Place(
-        getattr(map, 'mask', values != 0) if mask is None else mask,
-        img.affine,
-        path,
-        dict(space=space),
-    )
+    mask = getattr(map, 'mask', values != 0) if mask is None else mask
+    place = Brain(path.name, mask, img.affine, space)
     atlas = _for_map(atlas, labels, place)
     inside, m = atlas.maps[place.mask.ravel()], values[place.mask]  # (V, P), (V,)
     total, size, weight = (
@@ -334,6 +311,7 @@ def _stages(model: BrainMT):
     "Names and prefixes of parameters, from the output down to the voxels."
     c = model.config
     shared = ['mlp.', 'norm.']
+    cnn = [name for name, _ in model.patch_embed.named_children()]
     return [
         ('head', ['head.', 'final_norm.']),
         *[
@@ -344,7 +322,7 @@ def _stages(model: BrainMT):
             (f'Mamba {i + 1}', [f'layers.{i}.', 'norm_f.'])
             for i in reversed(range(c.n_mamba))
         ],
-        *[(name, [f'{name}.']) for name in reversed(model._cnn)],
+        *[(name, [f'{name}.', f'patch_embed.{name}.']) for name in reversed(cnn)],
         ('CLS and positions', ['cls_token', 'pos_embed', 'temporal_pos']),
     ]
 

@@ -29,7 +29,6 @@ from brainmt.kernels.simd import (
     LN2,
     LOG2E,
     add_times,
-    array,
     compiled,
     exp2_four,
     full,

@@ -10,7 +10,7 @@ __all__ = ['plot_learning_curve', 'plot_metric_curve', 'plot_roc', 'plot_pr', 'p
 # %% ../../nbs/reporting/plots.ipynb #f2aa6975
 # Example:
 #     import numpy as np
-#     from brainmt.evaluation.scoring import calibration
+#     from brainmt.evaluation.calibration import calibration
 #     from brainmt.reporting.plots import plot_calibration
 #     p = np.random.rand(500); y = np.random.rand(500) < p
 #     plot_calibration(calibration(y, p))        # a matplotlib Figure

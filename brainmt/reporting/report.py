@@ -22,8 +22,8 @@ import pandas as pd
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ..core import whole_file
+from ..evaluation.calibration import calibration
 from ..evaluation.metrics import MAIN, confusion, confusion_classes
-from ..evaluation.scoring import calibration
 from . import plots
 from .page import as_text, in_words, metric_text, png_uri, render
 from brainmt.reporting.results import (

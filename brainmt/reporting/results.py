@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 
 from ..core import versions
+from ..evaluation.calibration import calibration_error
 from ..evaluation.metrics import check_task
-from ..evaluation.scoring import calibration_error
 from .page import as_text
 
 # %% ../../nbs/reporting/results.ipynb #ef3e52b9

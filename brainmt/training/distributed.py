@@ -9,7 +9,7 @@ __all__ = ['World', 'world', 'expect_world', 'together', 'launch', 'RankLoader',
 # %% ../../nbs/core/09_distributed.ipynb #03727f35
 # Example, the same in one process and in many:
 #     from brainmt.training.distributed import train_distributed
-#     # dls: brainmt.data.windows.make_dls, in every process
+#     # dls: brainmt.data.loaders.make_dls, in every process
 #     learn = train_distributed(dls, 'paper', cfg, 'runs/mine/model')
 # then, in a terminal:
 #     torchrun --nproc_per_node=4 my_script.py
@@ -38,8 +38,9 @@ from fastai.torch_core import apply, distrib_barrier
 from fastcore.foundation import L
 
 from ..core import InputError, seed_everything
+from ..data.loaders import WindowLoader
 from ..data.subjects import stable_fraction
-from ..data.windows import WindowDataset, WindowLoader
+from ..data.windows import WindowDataset
 from ..model.brainmt import BrainMT
 from .callbacks import BestCheckpoint
 from .learner import TrainConfig, train

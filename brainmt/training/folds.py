@@ -19,10 +19,10 @@ import pandas as pd
 from fastcore.basics import noop
 
 from ..core import whole_file
+from ..data.loaders import make_dls
 from ..data.split import Split, make_folds
 from ..data.store import open_cohort
 from ..data.subjects import match_subjects
-from ..data.windows import make_dls
 from ..model.brainmt import BrainMT
 from .learner import TrainConfig, train
 from .recipe import epoch_metrics

@@ -8,7 +8,7 @@ __all__ = ['TINY_RECIPE', 'TrainConfig', 'answers', 'BrainMTLearner', 'brainmt_l
 # %% ../../nbs/core/08_train.ipynb #751218b7
 # Example:
 #     from brainmt.training.learner import TrainConfig, train
-#     # dls: brainmt.data.windows.make_dls
+#     # dls: brainmt.data.loaders.make_dls
 #     learn = train(dls, 'tiny', TrainConfig(epochs=20, lr=5e-3),
 #         folder='runs/mine/model')
 #     learn.model  # the best epoch's weights
@@ -181,7 +181,7 @@ class BrainMTLearner(Learner):
 
 # %% ../../nbs/core/08_train.ipynb #7e29726d
 def brainmt_learner(
-    # From `brainmt.data.windows.make_dls`: batches (B,T,1,X,Y,Z), (B,K), and `.info`
+    # From `brainmt.data.loaders.make_dls`: batches (B,T,1,X,Y,Z), (B,K), and `.info`
     dls: DataLoaders,
     model: BrainMT,
     cfg: TrainConfig | None = None,  # None: the paper's recipe
