@@ -16,7 +16,6 @@ __all__ = ['USED_FOR', 'CALLS', 'CONTEXT', 'SPARE', 'installed_version', 'fact',
 import functools
 import os
 import platform
-import re
 import shutil
 import socket
 from dataclasses import dataclass, replace

@@ -14,7 +14,7 @@ __all__ = ['WEIGHTLESS', 'RunSettings', 'CheckpointSettings', 'InferenceSettings
 #     plan(typed(TrainSettings, compose(words)), 'runs/mine').split
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from fastai.data.core import DataLoaders
 
 from .judge import JudgeSettings, rivals_atlas
 from .logbook import LoggingSettings, model_folder
-from .settings import require, typed
+from .settings import part, require, typed
 from brainmt.cli.study import (
     DatasetSettings,
     make_study,
@@ -146,7 +146,7 @@ def start_from(
     "A trained model to go on from. Raises `InputError` for one of another shape."
     model = BrainMT.from_pretrained(model_folder(path))
     free = {k: getattr(config, k) for k in WEIGHTLESS}
-    if other := differences(vars(model.config) | free, vars(config)):
+    if other := differences(asdict(model.config) | free, asdict(config)):
         raise InputError(
             f'inference.checkpoint_path={path}: that model has {"; ".join(other)}. '
             'Choose the group model as it was then, or leave the checkpoint out.'
@@ -160,6 +160,7 @@ class Plan:
     "Everything that a run would train with."
 
     settings: TrainSettings  # With the paths of a synthetic cohort filled in
+    recipe: TrainConfig  # How it is trained
     runs: dict  # Subject in the store → runs
     partner: dict  # Subject in the table → in the store
     table: pd.DataFrame  # Targets of those who are in both
@@ -224,6 +225,7 @@ def plan(
     checkpoint = settings.inference.checkpoint_path
     return Plan(
         settings=settings,
+        recipe=part(TrainConfig, run),
         runs=runs,
         partner=partner,
         table=table,

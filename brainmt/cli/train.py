@@ -36,12 +36,11 @@ from brainmt.cli.logbook import (
     stopped_run,
 )
 from .plan import Plan, TrainSettings, plan
-from .settings import flat, part
+from .settings import flat
 from ..core import InputError, versions, whole_file
 from ..evaluation.scoring import text_report
 from ..reporting.report import ReportData, baseline_text, write_report
 from ..training.distributed import together, train_distributed, world
-from ..training.learner import TrainConfig
 from ..training.resume import train_resumable
 
 # %% ../../nbs/cli/train.ipynb #df52dd61
@@ -54,11 +53,11 @@ def fit(
     s = p.settings
     how = partial(train_resumable, every=s.checkpoint.every, task=s.task)
     preset = s.model.get('preset', 'paper')
-    shape = {} if p.start else vars(p.config)
+    shape = {} if p.start else asdict(p.config)
     return train_distributed(
         p.dls,
         p.start or preset,
-        part(TrainConfig, s.run),
+        p.recipe,
         folder,
         main_cbs=cbs,
         fit=how,
