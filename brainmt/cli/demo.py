@@ -27,9 +27,9 @@ from .logbook import history_in, progress_bar, save_settings, watched
 from .study import read_people
 from ..core import InputError, versions, whole_folder
 from ..data.cohort import preprocess_cohort
+from ..data.fingerprint import PreprocessConfig
 from ..data.loaders import make_dls
 from ..data.phenotype import read_table
-from ..data.preprocess import PreprocessConfig
 from ..data.split import Split, audit_split, make_split
 from ..data.store import open_cohort
 from ..data.synth import TARGETS, SynthConfig, network_maps, write_cohort

@@ -15,7 +15,7 @@ from .logbook import watched
 from .settings import part, require
 from ..core import InputError
 from ..data.cohort import preprocess_cohort, read_manifest
-from ..data.preprocess import PreprocessConfig
+from ..data.fingerprint import PreprocessConfig
 from ..reporting.qc import write_qc
 
 # %% ../../nbs/cli/preprocess.ipynb #e14d0c47

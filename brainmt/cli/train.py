@@ -40,7 +40,8 @@ from .settings import flat
 from ..core import InputError, versions, whole_file
 from ..evaluation.scoring import text_report
 from ..reporting.report import ReportData, baseline_text, write_report
-from ..training.distributed import together, train_distributed, world
+from ..training.distributed import train_distributed
+from ..training.processes import together, world
 from ..training.resume import train_resumable
 
 # %% ../../nbs/cli/train.ipynb #df52dd61

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..core import InputError, existing_path
+from ..core import existing_path
 from .page import in_words
 
 # %% ../../nbs/reporting/plots.ipynb #650907d5
