@@ -33,14 +33,8 @@ from ..data.phenotype import read_table
 from ..data.split import Split, audit_split, make_split
 from ..data.store import open_cohort
 from ..data.synth import TARGETS, SynthConfig, network_maps, write_cohort
-from brainmt.evaluation.explain import (
-    attribute,
-    backwards,
-    map_auroc,
-    network_table,
-    save_map,
-    smooth_map,
-)
+from ..evaluation.explain import attribute, backwards
+from ..evaluation.maps import map_auroc, network_table, save_map, smooth_map
 from ..model.brainmt import BrainMT
 from ..reporting.report import ReportData, baseline_text, write_report
 from ..reporting.results import AttributionSummary
