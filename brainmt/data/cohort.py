@@ -10,7 +10,7 @@ __all__ = ['read_manifest', 'preprocess_cohort']
 #     from brainmt.data.synth import SynthConfig, write_cohort
 #     # real files, to try things on
 #     root = write_cohort('cohort', SynthConfig(n_subjects=4, n_frames=48))
-#     from brainmt.data.preprocess import PreprocessConfig
+#     from brainmt.data.fingerprint import PreprocessConfig
 #     from brainmt.data.cohort import preprocess_cohort
 #     manifest = preprocess_cohort(root, 'store',
 #         PreprocessConfig(grid='native'), n_jobs=2)
@@ -30,9 +30,10 @@ from pathlib import Path
 import pandas as pd
 
 from ..core import InputError, existing_path, whole_file
+from .fingerprint import PreprocessConfig, fingerprint
 from .layout import find_runs, namesakes
 from .names import Scan
-from .preprocess import PreprocessConfig, fingerprint, preprocess_run
+from .preprocess import preprocess_run
 from .store import Run, open_run
 
 # %% ../../nbs/data/cohort.ipynb #d3293c44
