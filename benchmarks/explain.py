@@ -35,15 +35,10 @@ from brainmt.data.synth import (
     network_maps,
     write_cohort,
 )
-from brainmt.evaluation.explain import (
-    attribute,
-    backwards,
-    control_map,
-    map_auroc,
-    relative_map,
-    smooth_map,
-)
-from brainmt.evaluation.sanity import cascade, edge_strength, occlusion
+from brainmt.evaluation.explain import attribute, backwards, control_map
+from brainmt.evaluation.maps import map_auroc, relative_map, smooth_map
+from brainmt.evaluation.regions import occlusion
+from brainmt.evaluation.sanity import cascade, edge_strength
 from brainmt.model.brainmt import BrainMT
 from brainmt.training.learner import TINY_RECIPE, train
 

@@ -42,16 +42,14 @@ def _weighted_mean(a, w=None):
 # %% ../../nbs/evaluation/metrics.ipynb #f9427c44
 def confusion(
     y: np.ndarray,  # True labels 0/1, (..., n)
-    p: np.ndarray,  # Probabilities of class 1, (..., n)
-    # From this probability on we say 'class 1'; a logit of 0 is a probability of
-    # one half
-    threshold: float = 0.5,
+    # Probabilities of class 1, (..., n): from one half on we say 'class 1'
+    p: np.ndarray,
     # How often each subject counts, (k, n); None: once
     w: np.ndarray | None = None,
 ) -> np.ndarray:  # Counts, (..., 2, 2): rows are the truth, columns what was said
     "The confusion matrix over the last axis, laid out as scikit-learn does."
     truth = (np.asarray(y) > 0.5).astype(float)
-    said = (np.asarray(p) >= threshold).astype(float)
+    said = (np.asarray(p) >= 0.5).astype(float)
     one = np.ones(truth.shape[-1])
     both, n = _dot(truth, said, w), _dot(one, one, w)
     positive, called = _dot(truth, one, w), _dot(said, one, w)

@@ -47,7 +47,7 @@ class TrainingStopped(KeyboardInterrupt):
     """
 
 # %% ../../nbs/training/resume.ipynb #d9c42859
-def _where(place):
+def _named(place):
     return f'epoch {place[0]}, batch {place[1]}'
 
 
@@ -221,8 +221,8 @@ class KeepState(Callback):
                     f'({e}). Make room, or choose another folder.'
                 ) from e
             warnings.warn(
-                f'{self.folder}: the state at {_where(place)} could not be written '
-                f'({e}). Training goes on; the state at {_where(self.last)} is kept.'
+                f'{self.folder}: the state at {_named(place)} could not be written '
+                f'({e}). Training goes on; the state at {_named(self.last)} is kept.'
             )
         self.started = time.monotonic()
         self.seconds += time.perf_counter() - began
@@ -231,7 +231,7 @@ class KeepState(Callback):
         self.write((self.epoch, batch), own)
         raise TrainingStopped(
             f'stopped by {self.asked or "another process"}; the state at '
-            f'{_where(self.last)} is in {self.folder}. The same call goes on from '
+            f'{_named(self.last)} is in {self.folder}. The same call goes on from '
             'there.'
         )
 
