@@ -3,7 +3,7 @@
 Process CPU time on one thread; the arrangements and the limit take turns within each round, so that a busy machine slows all of them
 alike, and every ratio is taken within its round (the table gives medians). The limit is the faster of two micro-benchmarks: a large matrix product,
 and a pure convolution of the second conv block's shape with its channels last. `naive` is the released arrangement: all frames at once,
-channels first, the plain first layer. `ours` is `embed_frames` as it comes. Rates count the multiplications of the plain formula and, in
+channels first, the plain first layer. `ours` is `PatchEmbed` as it comes. Rates count the multiplications of the plain formula and, in
 training, twice as many for the backward pass (once for the first layer: nobody asks for the gradient of the voxels), so work that is repeated or
 padded counts against us. Peak memory is the resident size of a fresh process at its highest, less its size before the run (Linux). About five minutes.
 """
@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from brainmt.model.patch_embed import ConvBlock, Stem, embed_frames, frame_layers
+from brainmt.model.patch_embed import ConvBlock, PatchEmbed, Stem
 
 VOLUME, LAST = (91, 109, 91), torch.channels_last_3d
 
@@ -46,7 +46,7 @@ def naive_layer(layer):
     weights, channels first.
     """
     if isinstance(layer, Stem):
-        return layer.conv_down
+        return nn.Sequential(*layer)
     if not isinstance(layer, ConvBlock):
         return layer
     norm1, norm2 = _Norm(layer.norm1), _Norm(layer.norm2)
@@ -60,16 +60,14 @@ def arrangements():
     channels first.
     """
     torch.manual_seed(0)
-    ours, naive = frame_layers(), frame_layers()
-    for name, layer in naive.items():
-        layer.load_state_dict(ours[name].state_dict())
-        layer.to(memory_format=torch.contiguous_format)
-    return ours, naive
+    ours, naive = PatchEmbed(), PatchEmbed()
+    naive.load_state_dict(ours.state_dict())
+    return ours, naive.to(memory_format=torch.contiguous_format)
 
 
 def naive_frames(naive, x):
     f = x.flatten(0, 1)
-    for layer in naive.values():
+    for layer in naive:
         f = naive_layer(layer)(f)
     return f.flatten(2).transpose(1, 2).unflatten(0, x.shape[:2])
 
@@ -150,11 +148,11 @@ def report(name, operations, times, rate):
 def layer_by_layer(frames, rounds):
     ours, naive = arrangements()
     frame = torch.randn(1, 1, *VOLUME)
-    for (name, a), b in zip(ours.items(), naive.values()):
+    for (name, a), b in zip(ours.named_children(), naive):
         n, first, out = operations(b, frame)
         x = frame.repeat(frames, 1, 1, 1, 1)  # all frames at once, channels first
         for backward in (False, True):
-            stem = name == 'patch_embed'
+            stem = name == 'conv_down'
             inputs = (
                 x.clone().requires_grad_(not stem),
                 frame.contiguous(memory_format=LAST).requires_grad_(not stem),
@@ -196,16 +194,13 @@ def whole(frames, rounds):
         None,
         torch.randn(1, 1, *VOLUME),
     )
-    for layer in naive.values():
+    for layer in naive:
         n, head, f = operations(layer, f)
         total, first = total + n, first or head
-    params = {
-        k: [p for layer in layers.values() for p in layer.parameters()]
-        for k, layers in (('naive', naive), ('ours', ours))
-    }
+    params = dict(naive=list(naive.parameters()), ours=list(ours.parameters()))
     runs = dict(
         naive=lambda: naive_frames(naive, x),
-        ours=lambda: embed_frames(ours.values(), x),
+        ours=lambda: ours(x),
     )
     with torch.no_grad():
         gap = (runs['naive']() - runs['ours']()).abs().max()
@@ -221,17 +216,7 @@ def whole(frames, rounds):
             3 * total - first if backward else total,
             *rounds_of(tasks, rounds),
         )
-    tasks = dict(
-        naive=tasks['naive'],
-        ours=lambda: (
-            seconds(
-                lambda: embed_frames(ours.values(), x, recompute=True).square().sum(),
-                True,
-                params['ours'],
-            )
-            / frames
-        ),
-    )
+    ours.recompute = True
     report(
         f'all, {frames} frames, recompute=True',
         3 * total - first,
@@ -246,8 +231,9 @@ def peak(kind, frames):
     run = (
         (lambda: naive_frames(naive, x))
         if kind.startswith('naive')
-        else (lambda: embed_frames(ours.values(), x, recompute='recompute' in kind))
+        else (lambda: ours(x))
     )
+    ours.recompute = 'recompute' in kind
     # Linux only
     size = lambda what: (
         int(re.search(rf'{what}:\s+(\d+) kB', Path('/proc/self/status').read_text())[1])

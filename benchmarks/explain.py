@@ -23,9 +23,9 @@ import torch
 
 from brainmt.core import seed_everything
 from brainmt.data.cohort import preprocess_cohort
+from brainmt.data.fingerprint import PreprocessConfig
 from brainmt.data.loaders import make_dls
 from brainmt.data.phenotype import read_table
-from brainmt.data.preprocess import PreprocessConfig
 from brainmt.data.split import make_split
 from brainmt.data.store import open_cohort
 from brainmt.data.synth import (
@@ -35,15 +35,10 @@ from brainmt.data.synth import (
     network_maps,
     write_cohort,
 )
-from brainmt.evaluation.explain import (
-    attribute,
-    backwards,
-    control_map,
-    map_auroc,
-    relative_map,
-    smooth_map,
-)
-from brainmt.evaluation.sanity import cascade, edge_strength, occlusion
+from brainmt.evaluation.explain import attribute, backwards, control_map
+from brainmt.evaluation.maps import map_auroc, relative_map, smooth_map
+from brainmt.evaluation.regions import occlusion
+from brainmt.evaluation.sanity import cascade, edge_strength
 from brainmt.model.brainmt import BrainMT
 from brainmt.training.learner import TINY_RECIPE, train
 

@@ -131,7 +131,8 @@ def results(rng):
     import nibabel as nib
 
     from brainmt.data.synth import brain_grid, network_maps
-    from brainmt.evaluation.scoring import by_group, compare, evaluate, over_seeds
+    from brainmt.evaluation.groups import by_group, over_seeds
+    from brainmt.evaluation.scoring import compare, evaluate
     from brainmt.reporting.results import AttributionSummary, ReportData
 
     index = pd.Index([f'{i:03d}' for i in range(200)], name='subject')

@@ -19,12 +19,10 @@ import sklearn.metrics as sk
 from scipy.special import expit, softmax
 from scipy.stats import norm
 
-from brainmt.evaluation.metrics import (
-    TASKS,
-    _count_rows,
-    auroc,
+from brainmt.evaluation.metrics import TASKS, auroc, pearson_r
+from brainmt.evaluation.resample import (
     bootstrap_ci,
-    pearson_r,
+    count_rows,
     percentile_interval,
     resample,
 )
@@ -122,7 +120,7 @@ def coverage(task, n, cohorts):
             if task == 'classification'
             else 0.5 * y + np.sqrt(0.75) * rng.normal(size=n)
         )
-        (w,) = _count_rows(n, 1000, i, n)
+        (w,) = count_rows(n, 1000, i, n)
         low, high = percentile_interval(
             (auroc if task == 'classification' else pearson_r)(y, p, w)
         )

@@ -1,9 +1,12 @@
-"""How long the viewer takes for a step: in time, in space, in the threshold of a map; part of `make bench`.
+"""How long the viewer takes for a step in time, in space, in a threshold.
 
-A run as UK Biobank's (490 frames, 91×109×91, 235,375 brain voxels of noise, which makes the largest pictures) is written to a temporary folder (232 MB). Each step sets a
-slider or sends a click, as a browser would, and ends when new PNG pictures stand in the widgets; the way to the browser is not counted. The kinds of steps
-take turns within each round, so that a busy machine slows all alike. "In memory": the operating system holds the file. "From disk": before every step it is told to forget it
-(a virtual disk may not have). Beside them the same time course read in other ways, which must all give the same numbers.
+A run as UK Biobank's (490 frames, 91×109×91, 235,375 brain voxels of noise, which
+makes the largest pictures) is written to a temporary folder (232 MB). Each step sets
+a slider, as a browser would, and ends when a new PNG stands in the widget; the way to
+the browser is not counted. The kinds of steps take turns within each round, so that a
+busy machine slows all alike. "In memory": the operating system holds the file. "From
+disk": before every step it is told to forget it (a virtual disk may not have). Beside
+them the same time course read in other ways, which must all give the same numbers.
 """
 
 import argparse
@@ -74,7 +77,6 @@ def forget(path):
 
 
 # -- the steps: each sets something new at every call
-# -----------------------------------------------------------------
 
 
 def make_steps(path, map):
@@ -90,16 +92,6 @@ def make_steps(path, map):
             new = int(rng.integers(control.min + 10, control.max - 10))
         control.value = new
 
-    def click(viewer):
-        row, column = viewer.scene._centres(
-            (int(rng.integers(30, 60)), int(rng.integers(30, 80)), 45)
-        )[2]
-        viewer.clicked.value = (
-            'slices '
-            f'{column / (viewer.scene.places.shape[1] + 74 * len(viewer.scene._bars(viewer.look)))} '
-            f'{(row + 0.5) / len(viewer.scene.places)} {rng.random()}'
-        )
-
     def threshold(viewer):
         viewer.threshold.value = float(rng.uniform(0, viewer.threshold.max))
 
@@ -110,10 +102,9 @@ def make_steps(path, map):
     return run, {
         'run: another frame': lambda: other(run.t),
         'run: another x': lambda: other(run.x),
-        'run: a click': lambda: click(run),
         'run: another window': lambda: window(run),
         'map: another frame': lambda: other(over.t),
-        'map: a click': lambda: click(over),
+        'map: another x': lambda: other(over.x),
         'map: another threshold': lambda: threshold(over),
     }
 
@@ -159,7 +150,6 @@ def make_columns(path):
 
 
 # -- the tables
-# -------------------------------------------------------------------------------------------------------
 
 
 def seconds(step, clock, before):
@@ -225,9 +215,8 @@ def main():
         print(
             f'{args.frames} frames, {GRID}, file of {path.stat().st_size / 1e6:.0f} '
             f'MB; {args.rounds} rounds. Two viewers opened in '
-            f'{time.perf_counter() - start:.2f} s. Pictures of '
-            f'{viewer.picture.value.__len__() / 1e3:.0f} and '
-            f'{len(viewer.course.value) / 1e3:.0f} kB.'
+            f'{time.perf_counter() - start:.2f} s. A picture of '
+            f'{len(viewer.picture.value) / 1e3:.0f} kB.'
         )
         slowest = table('one step of the viewer', steps, path, args.rounds)
         table('one time course', make_columns(path), path, max(3, args.rounds // 3))

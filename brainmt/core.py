@@ -16,8 +16,8 @@ import operator
 import os
 import platform
 import random
+import secrets
 import shutil
-import tempfile
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -99,25 +99,15 @@ def whole_file(
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffixes are kept: nibabel and numpy choose a format by them.
-    fd, tmp = tempfile.mkstemp(prefix='.part-', suffix='-' + path.name, dir=path.parent)
-    os.close(fd)
-    tmp = Path(tmp)
+    tmp = path.with_name(f'.part-{secrets.token_hex(4)}-{path.name}')
+    tmp.touch(exist_ok=False)
     try:
         yield tmp
         with open(tmp, 'rb+') as f:
             os.fsync(f.fileno())
-        # mkstemp makes private files; a cohort is read by a group
-        os.chmod(tmp, 0o666 & ~_umask())
         os.replace(tmp, path)
     finally:
         tmp.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    "The process's file mode mask. It can only be read by setting it."
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 # %% ../nbs/core.ipynb #44eac585
 @contextmanager
@@ -135,10 +125,10 @@ def whole_folder(
             'remove this one first; nothing in it was touched.'
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = Path(tempfile.mkdtemp(prefix=f'.part-{path.name}-', dir=path.parent))
+    tmp = path.with_name(f'.part-{path.name}-{secrets.token_hex(4)}')
+    tmp.mkdir()
     try:
         yield tmp
-        os.chmod(tmp, 0o777 & ~_umask())
         if path.is_dir():
             path.rmdir()
         os.replace(tmp, path)

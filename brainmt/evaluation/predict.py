@@ -34,6 +34,7 @@ from ..data.unpack import Unpack
 from .metrics import MAIN, check_task
 from brainmt.evaluation.runs import (
     check_fingerprint,
+    device_of,
     each_run,
     evaluation_mode,
     run_windows,
@@ -97,7 +98,7 @@ def _loaded(model_or_path, device):
     "(model on its device, device)."
     if isinstance(model_or_path, nn.Module):
         model = model_or_path
-        here = next((p.device for p in model.parameters()), torch.device('cpu'))
+        here = device_of(model)
     else:
         model = BrainMT.from_pretrained(str(existing_path(model_or_path, 'model')))
         here = 'cuda' if torch.cuda.is_available() else 'cpu'

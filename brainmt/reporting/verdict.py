@@ -16,8 +16,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..evaluation.groups import FEW
 from ..evaluation.metrics import MAIN
-from ..evaluation.scoring import FEW
 from .page import in_words
 
 # %% ../../nbs/reporting/verdict.ipynb #3d449ec8
