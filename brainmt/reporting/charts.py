@@ -18,7 +18,7 @@ import numpy as np
 
 from ..data.quality import FD_HIGH, LIMITS, finite_number
 from ..data.traces import spikes
-from .page import as_text, many
+from .page import many, value_text
 
 # %% ../../nbs/reporting/charts.ipynb #bf10b45c
 def curve_points(values: np.ndarray, low: float, high: float, most: int = 320) -> str:
@@ -57,7 +57,7 @@ def _curve(
         points=curve_points(np.r_[x[1], x[1:]], low, high),
         marks=[f'{640 * t / max(1, len(x) - 1):.0f}' for t in frames],
         count=count,
-        range=f'{as_text(low)} to {as_text(high)} {unit}',
+        range=f'{value_text(low)} to {value_text(high)} {unit}',
         alt=f'{name} over {len(x)} frames: {count}{at}',
     )
 

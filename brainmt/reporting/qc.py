@@ -27,7 +27,7 @@ from ..core import listed, whole_file
 from ..data.quality import FD_HIGH, concerns, finite_number
 from ..data.store import open_run
 from .charts import NUMBERS, histogram, run_curves
-from .page import as_text, asset, many, png_uri, render
+from .page import asset, many, png_uri, render, value_text
 from .thumbnails import run_panels, thumbnail
 
 # %% ../../nbs/reporting/qc.ipynb #d9d62c18
@@ -135,11 +135,11 @@ def _preparation_text(f: Mapping) -> str:
         f'{f.get("space", "unknown")} space',
         f'mask: {f.get("mask", "unknown")}',
         _SCALING.get(how, how),
-        f'outside the brain: {as_text(f.get("background"))}',
+        f'outside the brain: {value_text(f.get("background"))}',
         'no confounds removed'
         if confounds == 'none'
         else f'confounds removed: {confounds}',
-        f'TR {as_text(f.get("tr"))} s',
+        f'TR {value_text(f.get("tr"))} s',
     )
     return '; '.join(parts) + '.'
 
@@ -319,8 +319,8 @@ def _page_view(rows: list, runs, title: str, n_pictures: int, n_rows: int) -> di
     rows_of = f'All {many(len(rows), "run")}.'
     if len(table) < len(rows):
         rows_of = (
-            f'{len(table):,} of {many(len(rows), "run")}: the failed and the suspicious '
-            'first. All of them are in manifest.csv.'
+            f'{len(table):,} of {many(len(rows), "run")}: the failed and the '
+            'suspicious first. All of them are in manifest.csv.'
         )
     kinds = {row['kind'] for row in rows}
     sections = (

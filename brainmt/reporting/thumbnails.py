@@ -22,14 +22,14 @@ from scipy import ndimage
 # %% ../../nbs/reporting/thumbnails.ipynb #e50e3e89
 # colours 0 … 199 are greys, 200 the outline, 201 … 255 viridis
 _GREYS, _LINE = 200, 200
-_COLOURS = np.vstack(
+_RGB = np.vstack(
     [
         np.repeat(np.linspace(0, 255, _GREYS)[:, None], 3, axis=1),
         [[255, 140, 40]],
         255 * mpl.colormaps['viridis'](np.linspace(0, 1, 55))[:, :3],
     ]
 )
-_PALETTE = _COLOURS.round().astype(np.uint8).ravel().tolist()
+_PALETTE = _RGB.round().astype(np.uint8).ravel().tolist()
 
 
 def slice_pixels(image: np.ndarray, sizes, scale: float) -> np.ndarray:
