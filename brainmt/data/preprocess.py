@@ -134,7 +134,7 @@ class RunPlan:
     path: Path  # The file it comes from, for messages
 
 
-def _plan(bold: Bold, path: Path, cfg: PreprocessConfig, mask) -> RunPlan:
+def _planned(bold: Bold, path: Path, cfg: PreprocessConfig, mask) -> RunPlan:
     check_space(bold, cfg.grid, cfg.space)
     grid = bold.grid if cfg.grid == 'native' else named_grid(cfg.grid)
     if grid.same(bold.grid):
@@ -244,7 +244,7 @@ def preprocess_run(
         tempfile.TemporaryFile(dir=out.parent) as second,
         ThreadPoolExecutor(1) as other,
     ):
-        plan = _plan(bold, scan.path, cfg, mask)
+        plan = _planned(bold, scan.path, cfg, mask)
         made_as = fingerprint(cfg if mask is None else replace(cfg, mask='given'), bold)
         source = other.submit(_source, scan.path)
         frames, known = _prepared(plan, file, second)
