@@ -1,11 +1,15 @@
-"""Two processes against one, each with one thread: samples a second, in one run: `make bench`.
+"""Two processes against one, each with one thread: windows a second.
 
-Both train the same epochs of the same synthetic cohort with the same learner and batch size per process (one synthetic scan is much like
-another here, so only its size matters). Two processes are started once. In each round they take turns: first process 0 trains alone, an
-ordinary learner, while process 1 waits; then both train, with everything `brainmt.training.distributed` does. What counts is the clock, since
-that is what a person waits by. A neighbour who takes a core away hurts two processes more than one, so beside the median of the rounds
-the best of each is given: the best epoch alone and the best epoch of two are what this machine can do when left in peace.
-Process CPU time is given too: what two processes compute more than one is what the sharing costs, waiting left out.
+Both train the same epochs of the same synthetic cohort with the same learner and batch
+size per process (one synthetic scan is much like another here, so only its size
+matters). Two processes are started once. In each round they take turns: first process 0
+trains alone, an ordinary learner, while process 1 waits; then both train, with
+everything `brainmt.training.distributed` does. What counts is the clock, since that is
+what a person waits by. A neighbour who takes a core away hurts two processes more than
+one, so beside the median of the rounds the best of each is given: the best epoch alone
+and the best epoch of two are what this machine can do when left in peace. Process CPU
+time is given too: what two processes compute more than one is what the sharing costs,
+waiting left out.
 """
 
 import argparse
@@ -20,7 +24,7 @@ GOAL = 1.7
 
 def cohort(folder, n_subjects, n_frames):
     from brainmt.data.cohort import preprocess_cohort
-    from brainmt.data.preprocess import PreprocessConfig
+    from brainmt.data.fingerprint import PreprocessConfig
     from brainmt.data.synth import SynthConfig, write_cohort
 
     write_cohort(folder / 'bids', SynthConfig(n_subjects=n_subjects, n_frames=n_frames))
@@ -48,9 +52,8 @@ def learner_of(folder, frames, batch_size, changes):
         order = -50
 
         def after_create(self):
-            self.learn.remove_cbs(
-                [c for c in self.learn.cbs if isinstance(c, ProgressCallback)]
-            )
+            bars = [c for c in self.learn.cbs if isinstance(c, ProgressCallback)]
+            self.learn.remove_cbs(bars)
             self.learn.logger = lambda *_: None
 
         def before_train(self):
@@ -88,7 +91,8 @@ def rounds(folder, frames, batch_size, n_rounds, changes):
     import torch
     import torch.distributed as dist
 
-    from brainmt.training.distributed import distributed, world
+    from brainmt.training.distributed import distributed
+    from brainmt.training.processes import world
 
     torch.set_num_threads(1)
     # Linux shares cores among sessions first: on a busy machine each process gets
@@ -132,7 +136,7 @@ def main():
     )
     args = parser.parse_args()
     os.environ['OMP_NUM_THREADS'] = '1'
-    from brainmt.training.distributed import launch
+    from brainmt.training.processes import launch
 
     with tempfile.TemporaryDirectory() as tmp:
         folder, n = Path(tmp), args.subjects - 2
@@ -149,10 +153,8 @@ def main():
             args.rounds,
             {'d_model': args.width} if args.width else {},
         )
-    one, both = (
-        [r[0] for r in per_rank[0]],
-        [[p[1] for p in pair] for pair in zip(*per_rank)],
-    )
+    one = [alone for alone, _ in per_rank[0]]
+    both = [(a[1], b[1]) for a, b in zip(*per_rank)]
     wall = [max(p[0] for p in pair) for pair in both]  # both have finished
     ratios = [o[0] / w for o, w in zip(one, wall)]
     cpu = statistics.median(
@@ -178,10 +180,8 @@ def main():
         f'{GOAL}× ({"reached" if best >= GOAL else "MISSED"} by the best rounds); '
         f'rounds: {", ".join(f"{r:.2f}" for r in ratios)}'
     )
-    got = [
-        statistics.median(p[1] / p[0] for p in ps)
-        for ps in (one, [p for pair in both for p in pair])
-    ]
+    beside = sum(both, ())
+    got = [statistics.median(p[1] / p[0] for p in ps) for ps in (one, beside)]
     print(
         f'CPU time of two over one, for the same windows: {cpu:.2f}, so that '
         f'undisturbed cores would give {2 / cpu:.2f}×. Here a process had '

@@ -1,8 +1,12 @@
-"""Does the map find what was planted? The numbers of explain and sanity on the lag cohort: python benchmarks/explain.py
+"""Does the map find what was planted? The numbers of explain and sanity on the lag
+cohort: python benchmarks/explain.py
 
-For each seed a cohort, a split and a training of the tiny model of its own; eight held-out subjects are explained, one window each. A map is graded
-by the AUROC of its voxels against the two planted networks: raw, and smoothed as `smooth_map` does. Beside them ten untrained models, two models
-trained on shuffled labels, and, for the first seed, the sanity checks. Nothing here is about time; two processes work side by side. About ten minutes.
+For each seed a cohort, a split and a training of the tiny model of its own; eight
+held-out subjects are explained, one window each. A map is graded by the AUROC of its
+voxels against the two planted networks: raw, and smoothed as `smooth_map` does. Beside
+them ten untrained models, two models trained on shuffled labels, and, for the first
+seed, the sanity checks. Nothing here is about time; two processes work side by side.
+About ten minutes.
 """
 
 import argparse
@@ -18,14 +22,13 @@ from pathlib import Path
 os.environ.update(OMP_NUM_THREADS='1', NUMBA_NUM_THREADS='1', TQDM_DISABLE='1')
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from brainmt.core import seed_everything
 from brainmt.data.cohort import preprocess_cohort
+from brainmt.data.fingerprint import PreprocessConfig
 from brainmt.data.loaders import make_dls
 from brainmt.data.phenotype import read_table
-from brainmt.data.preprocess import PreprocessConfig
 from brainmt.data.split import make_split
 from brainmt.data.store import open_cohort
 from brainmt.data.synth import (
@@ -35,15 +38,10 @@ from brainmt.data.synth import (
     network_maps,
     write_cohort,
 )
-from brainmt.evaluation.explain import (
-    attribute,
-    backwards,
-    control_map,
-    map_auroc,
-    relative_map,
-    smooth_map,
-)
-from brainmt.evaluation.sanity import cascade, edge_strength, occlusion
+from brainmt.evaluation.explain import attribute, backwards, control_map
+from brainmt.evaluation.maps import map_auroc, relative_map, smooth_map
+from brainmt.evaluation.regions import occlusion
+from brainmt.evaluation.sanity import cascade, edge_strength
 from brainmt.model.brainmt import BrainMT
 from brainmt.training.learner import TINY_RECIPE, train
 

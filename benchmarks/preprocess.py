@@ -82,7 +82,8 @@ def measure(way, path, out):
         importlib.import_module(name)
     import isal.igzip
 
-    from brainmt.data.preprocess import PreprocessConfig, preprocess_run
+    from brainmt.data.fingerprint import PreprocessConfig
+    from brainmt.data.preprocess import preprocess_run
 
     work = {
         'decompress': lambda: decompress(path, isal.igzip.open),

@@ -1,9 +1,12 @@
-"""What keeping the state of a training costs: `train` beside `train_resumable`, in one run.
+"""What keeping the state of a training costs: `train` beside `train_resumable`.
 
-The tiny preset on 96 random scans of its size, batches of 16 windows of 48 frames: six batches an epoch, two epochs. The ways take turns within each round:
-`train` alone; with the state kept at each epoch's door (the default: an epoch is shorter than 300 s here); and at every batch. All must end with equal weights.
-Process CPU time is counted, on one thread; waiting for the disk is not in it, so a saving's time on the clock is given too.
-Last, one state of the paper's model (47.9 million parameters) is written and read.
+The tiny preset on 96 random scans of its size, batches of 16 windows of 48 frames: six
+batches an epoch, two epochs. The ways take turns within each round: `train` alone; with
+the state kept at the beginning of each epoch (the default: an epoch is shorter than
+300 s here); and at every batch. All must end with equal weights. Process CPU time is
+counted, on one thread; waiting for the disk is not in it, so a saving's time on the
+clock is given too. Last, one state of the paper's model (47.9 million parameters) is
+written and read.
 """
 
 import argparse
@@ -32,9 +35,8 @@ class Quiet(Callback):
     order = -1001
 
     def after_create(self):
-        self.learn.remove_cbs(
-            [c for c in self.learn.cbs if isinstance(c, ProgressCallback)]
-        )
+        bars = [c for c in self.learn.cbs if isinstance(c, ProgressCallback)]
+        self.learn.remove_cbs(bars)
 
     # it leaves when training ends
     def before_fit(self):
@@ -46,41 +48,27 @@ def cohort(folder):
     mask, affine = brain_grid()
     rng = np.random.default_rng(0)
     for i in range(112):
-        write_run(
-            folder / f'sub-{i:03}.safetensors',
-            rng.standard_normal((64, int(mask.sum())), np.float32),
-            mask,
-            affine,
-            2.0,
-            background=0,
-        )
+        frames = rng.standard_normal((64, int(mask.sum())), np.float32)
+        path = folder / f'sub-{i:03}.safetensors'
+        write_run(path, frames, mask, affine, 2.0, background=0)
     ids = [f'{i:03}' for i in range(112)]
-    return pd.DataFrame({'label': np.arange(112) % 2.0}, index=ids), Split(
-        ids[:96], ids[96:], []
-    )
+    table = pd.DataFrame({'label': np.arange(112) % 2.0}, index=ids)
+    return table, Split(ids[:96], ids[96:], [])
 
 
 def once(way, folder, table, split, cfg):
     "(CPU seconds, seconds on the clock for savings, weights)"
-    dls, quiet = (
-        make_dls(
-            folder / 'store', table, split, n_frames=48, batch_size=16, device='cpu'
-        ),
-        Quiet(),
+    dls = make_dls(
+        folder / 'store', table, split, n_frames=48, batch_size=16, device='cpu'
     )
+    quiet = Quiet()
     with tempfile.TemporaryDirectory() as run:
         began = time.process_time()
         if way == 'train':
             learn = train(dls, 'tiny', cfg, Path(run) / 'model', cbs=[quiet])
         else:
-            learn = train_resumable(
-                dls,
-                'tiny',
-                cfg,
-                run,
-                every=0 if way == 'every batch' else 300,
-                cbs=[quiet],
-            )
+            every = 0 if way == 'every batch' else 300
+            learn = train_resumable(dls, 'tiny', cfg, run, every, cbs=[quiet])
         took = time.process_time() - began
     return (
         took,
@@ -96,31 +84,25 @@ def main():
     parser.add_argument('--rounds', type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    cfg, ways, taken = (
-        TrainConfig(epochs=2, lr=2e-3, batch_size=16),
-        ('train', "each epoch's door", 'every batch'),
-        {},
-    )
-    # doors of 2 epochs and the end; 5 inner batches, the door and the end of
-    # training, twice
-    savings = {'train': 0, "each epoch's door": 3, 'every batch': 2 * (6 + 1) + 1}
+    cfg, taken = TrainConfig(epochs=2, lr=2e-3, batch_size=16), {}
+    # two epochs and the end; before six batches and after them, twice, and the end
+    savings = {'train': 0, 'every epoch': 3, 'every batch': 2 * (6 + 1) + 1}
     with tempfile.TemporaryDirectory() as folder:
         table, split = cohort(Path(folder) / 'store')
         once('train', Path(folder), table, split, cfg)  # compiles
         for _ in range(args.rounds):
-            ends = [once(way, Path(folder), table, split, cfg) for way in ways]
+            ends = [once(way, Path(folder), table, split, cfg) for way in savings]
             assert all(torch.equal(e[2], ends[0][2]) for e in ends), (
                 'keeping the state changed the weights'
             )
-            for way, end in zip(ways, ends):
+            for way, end in zip(savings, ends):
                 taken.setdefault(way, []).append(end[:2])
     print(f'{"":20}{"CPU s":>8}{"beside train":>14}{"a saving, ms":>14}')
     for way, rows in taken.items():
         ratio = statistics.median(a[0] / b[0] for a, b in zip(rows, taken['train']))
         clock = statistics.median(r[1] for r in rows) / max(1, savings[way]) * 1000
-        print(
-            f'{way:20}{statistics.median(r[0] for r in rows):8.2f}{ratio:14.3f}{clock:14.1f}'
-        )
+        cpu = statistics.median(r[0] for r in rows)
+        print(f'{way:20}{cpu:8.2f}{ratio:14.3f}{clock:14.1f}')
     model = BrainMT.from_preset('paper')
     weights = model.state_dict()
     tree = dict(

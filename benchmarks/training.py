@@ -1,10 +1,14 @@
-"""What the Learner costs beside a bare loop, and how long a step waits for data: python benchmarks/training.py
+"""What the Learner costs beside a bare loop, and how long a step waits for data.
 
-First table: one step of the tiny preset (16 windows of 48 frames), as a loop of six lines makes it and as `brainmt_learner` makes it with all its
-callbacks, both on the same batches, which are in memory. The two take turns step by step, and process CPU time on one thread is counted, so that a
-busy machine slows both alike; the ratio is taken within each pair. A second Learner in the place of the bare loop shows what such a ratio is worth.
-Second table: a whole epoch at T = 200 from a store on disk with two worker processes, wall-clock time, and where it goes. The model is the tiny
-preset with 200 positions: the larger a model, the less it waits. The data sets do not keep their scans in memory. Two to three minutes.
+First table: one step of the tiny preset (16 windows of 48 frames), as a loop of six
+lines makes it and as `brainmt_learner` makes it with all its callbacks, both on the
+same batches, which are in memory. The two take turns step by step, and process CPU time
+on one thread is counted, so that a busy machine slows both alike; the ratio is taken
+within each pair. A second Learner in the place of the bare loop shows what such a ratio
+is worth. Second table: a whole epoch at T = 200 from a store on disk with two worker
+processes, wall-clock time, and where it goes. The model is the tiny preset with 200
+positions: the larger a model, the less it waits. The data sets do not keep their scans
+in memory. Two to three minutes.
 """
 
 import argparse
@@ -23,9 +27,9 @@ from fastai.learner import Callback
 from fastcore.basics import noop
 
 from brainmt.data.cohort import preprocess_cohort
+from brainmt.data.fingerprint import PreprocessConfig
 from brainmt.data.loaders import make_dls
 from brainmt.data.phenotype import read_table
-from brainmt.data.preprocess import PreprocessConfig
 from brainmt.data.split import make_split
 from brainmt.data.synth import SynthConfig, write_cohort
 from brainmt.model.brainmt import BrainMT
@@ -42,15 +46,11 @@ def make_store(folder, n_subjects, n_frames):
         folder / 'bids', folder / 'store', PreprocessConfig(), n_jobs=1, progress=False
     )
     table = read_table(folder / 'bids' / 'participants.tsv', target='label')
-    return (
-        folder / 'store',
-        table,
-        make_split(table.index, (0.8, 0.1, 0.1), stratify=table['label']),
-    )
+    split = make_split(table.index, (0.8, 0.1, 0.1), stratify=table['label'])
+    return folder / 'store', table, split
 
 
-# -- the learner beside a bare loop
-# -----------------------------------------------------------------------------------
+# the learner beside a bare loop
 
 
 class Kept:
@@ -74,13 +74,11 @@ class BareLoop:
 
     def __init__(self, model, steps):
         self.model, self.loss = copy.deepcopy(model), LOSSES['classification']()
-        self.opt = torch.optim.AdamW(
-            [
-                dict(params=g['params'], weight_decay=0.05 * g['wd_scale'])
-                for g in param_groups(self.model)
-            ],
-            lr=2e-4,
-        )
+        groups = [
+            dict(params=g['params'], weight_decay=0.05 * g['wd_scale'])
+            for g in param_groups(self.model)
+        ]
+        self.opt = torch.optim.AdamW(groups, lr=2e-4)
         self.schedule, self.steps, self.done, self.seen = warmup_cosine(), steps, 0, []
 
     def __call__(self, batch):
@@ -180,31 +178,21 @@ def profile_overhead(store, table, split):
         try:
             return call(self, event)
         finally:
-            if (
-                self.learn is learn
-                and learn.training
-                and event not in ('before_fit', 'after_fit', 'after_epoch')
-            ):
-                spent[type(self).__name__] = (
-                    spent.get(type(self).__name__, 0) + time.process_time() - start
-                )
+            name, rare = type(self).__name__, ('before_fit', 'after_fit', 'after_epoch')
+            if self.learn is learn and learn.training and event not in rare:
+                spent[name] = spent.get(name, 0) + time.process_time() - start
 
     Callback.__call__ = timed
     try:
         learn.fit(1, cbs=ParamScheduler({'lr': warmup_cosine()}))
     finally:
         Callback.__call__ = call
-    print(
-        '   of which, ms a step: '
-        + ', '.join(
-            f'{n} {1e3 * s / len(dls.train):.2f}'
-            for n, s in sorted(spent.items(), key=lambda i: -i[1])[:6]
-        )
-    )
+    most = sorted(spent, key=spent.get, reverse=True)[:6]
+    shown = [f'{n} {1e3 * spent[n] / len(dls.train):.2f}' for n in most]
+    print('   of which, ms a step:', ', '.join(shown))
 
 
-# -- waiting for data
-# -------------------------------------------------------------------------------------------------
+# waiting for data
 
 
 class Timed:
@@ -213,13 +201,8 @@ class Timed:
     """
 
     def __init__(self, dl):
-        self.dl, self.dataset, self.bs, self.waited, self.unpacked = (
-            dl,
-            dl.dataset,
-            dl.bs,
-            [],
-            [],
-        )
+        self.dl, self.dataset, self.bs = dl, dl.dataset, dl.bs
+        self.waited, self.unpacked = [], []
         unpack = dl.unpack
 
         def timed(x):
@@ -284,13 +267,13 @@ def waiting(store, table, split, workers):
     learn.fit(2)
     first = [0, len(timed)]  # of each epoch: the workers are started for it
     later = [i for i in range(len(timed.waited)) if i not in first]
-    mean = lambda xs: sum(xs[i] for i in later) / len(later)
-    parts = {
-        'waiting for workers' if workers else 'reading (no workers)': mean(
-            timed.waited
-        ),
-        'unpacking': mean(timed.unpacked),
-    } | {k: mean(v) for k, v in stages.spent.items()}
+
+    def mean(xs):
+        return sum(xs[i] for i in later) / len(later)
+
+    source = 'waiting for workers' if workers else 'reading (no workers)'
+    parts = {source: mean(timed.waited), 'unpacking': mean(timed.unpacked)}
+    parts |= {k: mean(v) for k, v in stages.spent.items()}
     total = sum(parts.values())
     print(
         f'{workers} workers: {1e3 * total:.0f} ms a step of {dls.train.bs} × 200 '

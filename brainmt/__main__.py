@@ -6,7 +6,6 @@ import sys
 
 # a process that training starts imports this file again, and must not begin anew
 if __name__ == '__main__':
-    import brainmt.cli.demo  # adds its command to the others
     from brainmt.cli.commands import main
 
     sys.exit(main())

@@ -68,11 +68,13 @@ def left_out():
 
 
 def book_html(path, up):
-    "The table of contents, the current page marked."
+    "The table of contents; the book and the current page's section stand open."
     lines = []
-    for part, paths in contents():
+    for i, (part, paths) in enumerate(contents()):
         if part:
-            lines.append(f'<h2>{html.escape(part)}</h2>')
+            opened = ' open' if i == 1 or path in paths else ''
+            head = f'<h2>{html.escape(part)}</h2>'
+            lines.append(f'<details{opened}><summary>{head}</summary>')
         lines.append('<ol>')
         for other in paths:
             here = ' class=here aria-current=page' if other == path else ''
@@ -80,7 +82,7 @@ def book_html(path, up):
             label = f'<span class=number>{number}</span> ' if number else ''
             link = f'<a href="{up}{page_name(other)}">{label}'
             lines.append(f'<li{here}>{link}{html.escape(title_of(other))}</a></li>')
-        lines.append('</ol>')
+        lines.append('</ol></details>' if part else '</ol>')
     return '\n'.join(lines)
 
 

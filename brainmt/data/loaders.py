@@ -81,7 +81,7 @@ class WindowLoader(DataLoader):
         return super().new(dataset, cls, **kwargs)
 
 # %% ../../nbs/data/loaders.ipynb #745f5c39
-def _joined(runs, table, split):
+def _runs_of_usable_runs(runs, table, split):
     """side → [(subject in the table, run), ...], all runs of a subject on the subject's
     side; and subject of the split → subject of the scans.
     """
@@ -111,11 +111,16 @@ def _joined(runs, table, split):
     return sides, scans
 
 
-def _sides(runs, table, split, n_frames, short):
+def _usable_runs(runs, table, split, n_frames, short):
     """train/valid → [(subject in the table, run), ...]; the split's subjects without a
     scan; and the runs that were skipped.
     """
-    (joined, scans), sides, missing, skipped = _joined(runs, table, split), {}, [], []
+    (joined, scans), sides, missing, skipped = (
+        _runs_of_usable_runs(runs, table, split),
+        {},
+        [],
+        [],
+    )
     for side in ('train', 'valid'):
         ids, pairs = split.sides[side], joined[side]
         missing += [s for s in ids if s not in scans]
@@ -193,7 +198,7 @@ def make_dls(
     if batch_size < 1:
         raise InputError(f'batch_size {batch_size}: expected at least 1.')
     runs = runs_by_subject(runs)
-    sides, missing, skipped = _sides(runs, table, split, n_frames, short)
+    sides, missing, skipped = _usable_runs(runs, table, split, n_frames, short)
     if missing:
         warnings.warn(
             f'subjects of the split without a scan, left out ({len(missing)}): '

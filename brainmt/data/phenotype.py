@@ -52,7 +52,7 @@ def _by_labels(cells, labels, name, path, expected=None):
     return cells.map(labels).astype(float)
 
 # %% ../../nbs/data/phenotype.ipynb #e4de61b1
-def _numbers(cells, name, path):
+def _measurements(cells, name, path):
     values = pd.to_numeric(cells, errors='coerce').astype(float)
     bad = cells[~np.isfinite(values)]
     if len(bad):
@@ -111,7 +111,7 @@ def _encode(cells, name, column, path, kind=None, labels=None):
         expected = 'male, m, man, 1 or female, f, woman, 0'
         values = _by_labels(cells.str.lower(), _SEX | _SEX_CODES, name, path, expected)
     elif found == 'continuous':
-        values = _numbers(cells, name, path)
+        values = _measurements(cells, name, path)
     else:
         values = _by_labels(cells, _sorted_classes(cells, name, path), name, path)
     if found == 'continuous':
@@ -125,8 +125,9 @@ def _encode(cells, name, column, path, kind=None, labels=None):
         )
     if kind == 'binary' and len(classes) > 2:
         raise InputError(
-            f'{path}: column {name!r} has {len(classes)} classes, {listed(classes, 6)}; '
-            'expected two. Choose kind="multiclass", or merge them with labels=....'
+            f'{path}: column {name!r} has {len(classes)} classes, '
+            f'{listed(classes, 6)}; expected two. Choose kind="multiclass", or merge '
+            'them with labels=....'
         )
     if numbers != list(range(len(classes))):
         raise InputError(

@@ -65,10 +65,9 @@ def check_space(
     if find_space(bold, space) == 'native' and not grid.same(bold.grid):
         said = bold.scan.space_name or 'none'
         raise InputError(
-            f'{bold.path}: the run is in native space (space in the name: {said}, '
-            f'sform code {bold.codes[0]}); resampling it to {grid.name} would not '
-            "register it. Give the run warped to MNI, or say grid='native'; if it is "
-            "in MNI space all the same, say space='MNI'."
+            f'{bold.path}: in native space (name: {said}, sform code '
+            f'{bold.codes[0]}); resampling to {grid.name} would not register it. Give '
+            "the run warped to MNI, or grid='native', or space='MNI' if it is in MNI."
         )
 
 # %% ../../nbs/data/space.ipynb #b95fd5ee

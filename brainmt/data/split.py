@@ -66,12 +66,8 @@ class Split:
     def frame(self) -> pd.DataFrame:
         "One row per subject: its side."
         side_of = {s: side for side, ids in self.sides.items() for s in ids}
-        return (
-            pd.Series(side_of, name='side')
-            .rename_axis('subject')
-            .sort_index()
-            .to_frame()
-        )
+        sides = pd.Series(side_of, name='side').rename_axis('subject')
+        return sides.sort_index().to_frame()
 
     def save(self, path) -> Path:
         "Write the manifest as JSON, whole or not at all."

@@ -243,7 +243,7 @@ def place(self: WindowDataset, index: int) -> tuple[int, int]:
 
 # %% ../../nbs/data/windows.ipynb #19f83d48
 @patch
-def _fill(self: WindowDataset, out, index):
+def _write(self: WindowDataset, out, index):
     "Write item `index` into `out`, (T, V+1)."
     i, start = self.place(index)
     run, columns = self.runs[i], self.columns[i]
@@ -271,7 +271,7 @@ def batch(self: WindowDataset, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
     shape = len(indices), self.n_frames, self.n_voxels + 1
     x = self.memory.empty(shape, torch.float16)
     for out, index in zip(x.numpy(), indices):
-        self._fill(out, index)
+        self._write(out, index)
     return x, self.targets[[self.place(index)[0] for index in indices]]
 
 

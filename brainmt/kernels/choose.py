@@ -21,14 +21,17 @@ import torch
 from ..core import InputError
 from brainmt.kernels import (
     conv,
+    conv_cpu,
     conv_gpu,
     cuda_packages,
+    numba_tools,
     scan,
     scan_cpu,
+    scan_cpu_backward,
+    scan_cpu_forward,
     scan_gpu,
     scan_gpu_backward,
     scan_gpu_forward,
-    simd,
     triton_tools,
 )
 
@@ -151,17 +154,18 @@ def _single(args):
 
 
 def _numba_forward(*args):
-    y, starts = scan_cpu.scan_forward(*_single(args), *args[8:])
+    y, starts = scan_cpu_forward.scan_forward_numba(*_single(args), *args[8:])
     return y.to(args[0].dtype), starts if args[-1] else None
 
 
 def _numba_backward(dy, kept, *args):
-    grads = scan_cpu.scan_backward(dy.float(), kept, *_single(args), *args[8:10])
+    backward, single = scan_cpu_backward.scan_backward_numba, _single(args)
+    grads = backward(dy.float(), kept, *single, *args[8:10])
     return [None if t is None else g.to(t.dtype) for g, t in zip(grads, args)]
 
 
 def _numba_kept(u, delta, A, *rest):
-    return scan_cpu.kept_shape(u, A), torch.float32
+    return scan_cpu_forward.kept_shape_numba(u, A), torch.float32
 
 # %% ../../nbs/kernels/choose.ipynb #036bb737
 def _float64_to_torch(kernels):
@@ -181,7 +185,13 @@ def _float64_to_torch(kernels):
 _NUMBA = _float64_to_torch(Passes(_numba_forward, _numba_backward, _numba_kept))
 register_backend(Backend('torch', scan.selective_scan_chunked, 50, passes=_TORCH))
 register_backend(
-    Backend('numba', scan_cpu.selective_scan_numba, 10, simd.why_not, _NUMBA)
+    Backend(
+        'numba',
+        scan_cpu.selective_scan_numba,
+        10,
+        numba_tools.why_not_numba,
+        _NUMBA,
+    )
 )
 
 # %% ../../nbs/kernels/choose.ipynb #9f6c9263
@@ -253,10 +263,10 @@ def _up_to(taps, fast, general, least=1):
 for _backend in (
     Backend(
         'numba',
-        conv.causal_conv_numba,
+        conv_cpu.causal_conv_numba,
         10,
-        simd.why_not,
-        Passes(conv.numba_forward, conv.numba_backward),
+        numba_tools.why_not_numba,
+        Passes(conv_cpu.conv_forward_numba, conv_cpu.conv_backward_numba),
     ),
     Backend(
         'triton',
@@ -264,8 +274,8 @@ for _backend in (
         10,
         triton_tools.why_not_triton,
         Passes(
-            _up_to(8, conv_gpu.conv_forward_triton, conv.torch_forward),
-            _up_to(8, conv_gpu.conv_backward_triton, conv.torch_backward),
+            _up_to(8, conv_gpu.conv_forward_triton, conv.conv_forward_torch),
+            _up_to(8, conv_gpu.conv_backward_triton, conv.conv_backward_torch),
         ),
     ),
     Backend(
@@ -278,7 +288,7 @@ for _backend in (
         'torch',
         conv.causal_conv_torch,
         50,
-        passes=Passes(conv.torch_forward, conv.torch_backward),
+        passes=Passes(conv.conv_forward_torch, conv.conv_backward_torch),
     ),
     Backend('reference', conv.causal_conv_reference, 100),
 ):

@@ -23,9 +23,10 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules import module as torch_module
 
 from .choose import choose_backend
-from .conv import conv_backward, conv_forward
+from .conv_cpu import conv_backward_numba, conv_forward_numba
 from .operators import is_traced
-from .scan_cpu import PAIR, scan_backward, scan_forward
+from .scan_cpu_backward import scan_backward_numba
+from .scan_cpu_forward import PAIR, scan_forward_numba
 
 # %% ../../nbs/kernels/fused.ipynb #65f7ba8f
 class Weights(NamedTuple):
@@ -51,7 +52,7 @@ def _flat(t):
 
 def _fill(x, w, reverse, u, delta, projected=None):
     "Write u and delta (b, l, d_inner); gives what x_proj makes of u."
-    conv_forward(x, w.conv.t().contiguous(), w.conv_bias, True, reverse, u)
+    conv_forward_numba(x, w.conv, w.conv_bias, True, reverse, u)
     if projected is None:
         projected = F.linear(u, w.x_proj)
     dt, _, _ = w.split(projected)
@@ -76,7 +77,7 @@ def _fused_forward(xz, weights, keep):
         projected = _fill(x, w, i == 1, u, delta)
         gate = z if i == len(weights) - 1 else None
         args = _to_scan(u, delta, projected, w, gate, i == 1)
-        _, starts = scan_forward(*args, keep=keep, y=y, add=i > 0, scale=scale)
+        _, starts = scan_forward_numba(*args, keep=keep, y=y, add=i > 0, scale=scale)
         kept.append((projected, starts))
     return y, kept
 
@@ -90,18 +91,18 @@ def _direction_backward(dy, xz, w, kept, space, dxz, reverse, add, scale):
     projected, starts = kept
     _fill(x, w, reverse, u, delta, projected)  # 1
     args = _to_scan(u, delta, projected, w, z, reverse)  # 2
-    _, _, dA, dB, dC, dD, _, ddt_bias = scan_backward(
+    _, _, dA, dB, dC, dD, _, ddt_bias = scan_backward_numba(
         dy, starts, *args, out=(du, ddelta, dz), add=add, scale=scale
     )
     dprojected = _flat(torch.cat([ddelta @ w.dt_proj, dB, dC], -1))  # 3
     _flat(du).addmm_(dprojected, w.x_proj)
-    taps = w.conv.t().contiguous()  # 4
-    _, dtaps, dconv_bias = conv_backward(
-        du, x, taps, w.conv_bias, True, reverse, dx, add
+    # 4
+    _, dconv, dconv_bias = conv_backward_numba(
+        du, x, w.conv, w.conv_bias, True, reverse, dx, add
     )
     dt, _, _ = w.split(projected)
     dx_proj, ddt_proj = dprojected.t() @ _flat(u), _flat(ddelta).t() @ _flat(dt)
-    return Weights(dtaps.t(), dconv_bias, dx_proj, ddt_proj, ddt_bias, dA, dD)
+    return Weights(dconv, dconv_bias, dx_proj, ddt_proj, ddt_bias, dA, dD)
 
 
 def _fused_backward(dy, xz, weights, kept):

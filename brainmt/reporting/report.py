@@ -25,7 +25,7 @@ from ..core import whole_file
 from ..evaluation.calibration import calibration
 from ..evaluation.metrics import MAIN, confusion, confusion_classes
 from . import plots
-from .page import as_text, in_words, metric_text, png_uri, render
+from .page import in_words, metric_text, png_uri, render, value_text
 from brainmt.reporting.results import (
     AttributionSummary,
     ReportData,
@@ -222,12 +222,12 @@ def _fact_rows(facts, prefix=''):
         if isinstance(v, Mapping):
             rows += _fact_rows(v, f'{prefix}{k}.')
         else:
-            rows.append((f'{prefix}{k}', as_text(v)))
+            rows.append((f'{prefix}{k}', value_text(v)))
     return rows
 
 
 def _table_rows(table, most=500):
-    return [[as_text(v) for v in row] for row in table.head(most).to_numpy(object)]
+    return [[value_text(v) for v in row] for row in table.head(most).to_numpy(object)]
 
 
 def _duration(seconds):
@@ -305,7 +305,7 @@ def _origin_view(data):
     subtitle = [data.task.capitalize()]
     for name in ('effect', 'seed'):
         if getattr(data, name) is not None:
-            subtitle.append(f'{name} {as_text(getattr(data, name))}')
+            subtitle.append(f'{name} {value_text(getattr(data, name))}')
     if n is not None:
         subtitle.append(f'{n} held-out subjects')
     found = data.attribution or AttributionSummary()

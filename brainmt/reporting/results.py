@@ -25,7 +25,7 @@ import pandas as pd
 from ..core import versions
 from ..evaluation.calibration import calibration_error
 from ..evaluation.metrics import check_task
-from .page import as_text
+from .page import value_text
 
 # %% ../../nbs/reporting/results.ipynb #ef3e52b9
 @dataclass
@@ -103,7 +103,7 @@ def split_rows(split: Mapping) -> list[tuple[str, str]]:
         counted = isinstance(value, numbers.Integral)
         listed = isinstance(value, (list, tuple, set, frozenset, np.ndarray))
         if key == 'seed' or not (counted or listed):
-            other.append((key, as_text(value)))
+            other.append((key, value_text(value)))
             continue
         if listed:
             ids[key] = {str(s) for s in value}
@@ -153,7 +153,7 @@ def json_value(value):
     return value if value is None else str(value)
 
 # %% ../../nbs/reporting/results.ipynb #6cd64f30
-_KEPT = (
+_IN_JSON = (
     'title',
     'task',
     'effect',
@@ -172,7 +172,7 @@ _KEPT = (
 def report_numbers(data: ReportData) -> dict:
     "What goes into metrics.json."
     kept = {}
-    for name in _KEPT:
+    for name in _IN_JSON:
         value = getattr(data, name)
         if value is not None and (not hasattr(value, '__len__') or len(value)):
             kept[name] = value

@@ -31,8 +31,14 @@ from safetensors import safe_open
 
 from ..core import InputError
 from ..data.store import Run
-from .page import as_text
-from .slices import SHOWS, Scan, check, relative_map, usual_window
+from .page import value_text
+from brainmt.reporting.slices import (
+    SHOWS,
+    RunSlices,
+    map_in_brain,
+    require,
+    usual_window,
+)
 
 # %% ../../nbs/reporting/viewer.ipynb #fdfbe9ca
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def _set_cmap(images: list, name: str) -> None:
             image.set_cmap(name)
 
 
-class _Picture(Scan):
+class _Picture(RunSlices):
     "The figure of a run: made once; a new look changes what is in it."
 
     def __init__(
@@ -96,7 +102,7 @@ class _Picture(Scan):
         super().__init__(run)
         self.radiological, self.map = radiological, None
         if map is not None:
-            self.map = relative_map(self, map)
+            self.map = map_in_brain(self, map)
             size = np.abs(self.map)
             self.top = float(size.max())
             self.low = -self.top if self.map.min() < 0 else 0.0
@@ -108,14 +114,14 @@ class _Picture(Scan):
             if threshold is None:
                 threshold = float(np.quantile(size[size > 0], 0.8))
             limits = f"0 to {self.top:.3g}, the map's largest value (1 is its mean)"
-            check(0 <= threshold <= self.top, f'threshold {threshold}', limits)
+            require(0 <= threshold <= self.top, f'threshold {threshold}', limits)
         voxel = self._middle() if voxel is None else voxel
         show, map_cmap = show or 'frame', map_cmap or self._map_cmap()
         self._check_look(voxel, t, show, cmap, map_cmap)
         window = usual_window(self.values(show, t)) if window is None else window
         pair = np.shape(window) == (2,) and np.isfinite(window).all()
         order = 'two numbers, the first (black) below the second (white)'
-        check(pair and window[0] < window[1], f'window {window}', order)
+        require(pair and window[0] < window[1], f'window {window}', order)
         window, (x, y, z) = tuple(np.float64(window).tolist()), np.int64(voxel).tolist()
         look = _Look(x, y, z, int(t), show, window, cmap, threshold or 0.0, map_cmap)
         with matplotlib.style.context('dark_background'):
@@ -135,12 +141,12 @@ class _Picture(Scan):
         inside = np.shape(voxel) == (3,)
         inside = inside and all(i in range(m) for i, m in zip(voxel, shape))
         last = tuple(m - 1 for m in shape)
-        check(inside, f'voxel {voxel}', f'three whole numbers, (0, 0, 0) to {last}')
-        check(t in range(n), f'frame {t}', f'a whole number from 0 to {n - 1}')
-        check(show in SHOWS, f'show={show!r}', f'one of {", ".join(SHOWS)}')
+        require(inside, f'voxel {voxel}', f'three whole numbers, (0, 0, 0) to {last}')
+        require(t in range(n), f'frame {t}', f'a whole number from 0 to {n - 1}')
+        require(show in SHOWS, f'show={show!r}', f'one of {", ".join(SHOWS)}')
         for name in (cmap, map_cmap):
             names = 'one that matplotlib has, such as gray, viridis or coolwarm'
-            check(name in colormaps, f'colour map {name!r}', names)
+            require(name in colormaps, f'colour map {name!r}', names)
 
     def _make_figure(self, width: float) -> None:
         "Slices, colour bars and time course, without data."
@@ -227,10 +233,10 @@ class _Picture(Scan):
         look, v = self.look, self.columns[self.look.voxel]
         value = 'outside of the brain'
         if v >= 0:
-            number = as_text(float(self.values(look.show, look.t)[v]))
+            number = value_text(float(self.values(look.show, look.t)[v]))
             value = f'{number} ({SHOWS[look.show]})'
         if v >= 0 and self.map is not None:
-            size, start = as_text(float(self.map[v])), as_text(look.threshold)
+            size, start = value_text(float(self.map[v])), value_text(look.threshold)
             value += f', map {size} times its mean, shown from {start}'
         left = "radiological: the person's left is right"
         left = left if self.radiological else 'neurological: left is left'
