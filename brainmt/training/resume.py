@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from fastai.callback.core import Callback, CancelEpochException
+from fastai.callback.core import CancelEpochException
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.torch_core import num_distrib, rank_distrib
@@ -29,6 +29,7 @@ from safetensors import SafetensorError
 from ..core import InputError, differences
 from ..data.loaders import WindowLoader
 from ..model.brainmt import BrainMT
+from .callbacks import PlainErrors
 from .learner import TrainConfig, train
 from brainmt.training.snapshot import (
     FORMAT,
@@ -51,7 +52,7 @@ def _named(place):
     return f'epoch {place[0]}, batch {place[1]}'
 
 
-class KeepState(Callback):
+class KeepState(PlainErrors):
     """Keep the whole state of one `fit` in a folder, and continue from it where there
     is one. Training that was killed ends with the same weights, bit for bit on a CPU.
     """
@@ -78,13 +79,6 @@ class KeepState(Callback):
         self.handlers = {}  # signal → what handled it before
         self.muted = []  # callbacks switched off, and whether they ran
         self.seconds = 0.0  # spent on saving
-
-    def __call__(self, event_name):
-        "As fastai does it, without a sentence of its own in front of ours."
-        if self.run:
-            getattr(type(self), event_name, lambda _: None)(self)
-        if event_name == 'after_fit':
-            self.run = True
 
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
