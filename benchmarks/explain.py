@@ -1,8 +1,12 @@
-"""Does the map find what was planted? The numbers of explain and sanity on the lag cohort: python benchmarks/explain.py
+"""Does the map find what was planted? The numbers of explain and sanity on the lag
+cohort: python benchmarks/explain.py
 
-For each seed a cohort, a split and a training of the tiny model of its own; eight held-out subjects are explained, one window each. A map is graded
-by the AUROC of its voxels against the two planted networks: raw, and smoothed as `smooth_map` does. Beside them ten untrained models, two models
-trained on shuffled labels, and, for the first seed, the sanity checks. Nothing here is about time; two processes work side by side. About ten minutes.
+For each seed a cohort, a split and a training of the tiny model of its own; eight
+held-out subjects are explained, one window each. A map is graded by the AUROC of its
+voxels against the two planted networks: raw, and smoothed as `smooth_map` does. Beside
+them ten untrained models, two models trained on shuffled labels, and, for the first
+seed, the sanity checks. Nothing here is about time; two processes work side by side.
+About ten minutes.
 """
 
 import argparse
@@ -18,7 +22,6 @@ from pathlib import Path
 os.environ.update(OMP_NUM_THREADS='1', NUMBA_NUM_THREADS='1', TQDM_DISABLE='1')
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from brainmt.core import seed_everything

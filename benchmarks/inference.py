@@ -1,9 +1,15 @@
-"""What a prediction and its report cost: memory that must not grow with the run, and the time of the page; part of `make bench`.
+"""What a prediction and its report cost: memory that must not grow with the run, and
+the time of the page; part of `make bench`.
 
-Memory: a run of 490 frames on the grid of the `small` preset (46×55×46, 4 mm) is predicted in fresh processes with 1, 4 and 8 windows, and with 4 windows in one batch. Shown is the
-peak of the resident memory, and how much of it came after the model was loaded. glibc's allocator keeps freed blocks of up to 32 MB for later, which differs from run to run by some
-30 MiB; so the processes are told to give blocks of 4 MB back at once, which shows what is needed, and one row shows the allocator as it is. Report: `write_report` of a synthetic result with everything in it (baseline, null control,
-groups, calibration, seeds, windows × length, map, 200 subjects), CPU seconds; predicting and scoring are not in it, and scoring is shown beside it.
+Memory: a run of 490 frames on the grid of the `small` preset (46×55×46, 4 mm) is
+predicted in fresh processes with 1, 4 and 8 windows, and with 4 windows in one batch.
+Shown is the peak of the resident memory, and how much of it came after the model was
+loaded. glibc's allocator keeps freed blocks of up to 32 MB for later, which differs
+from run to run by some 30 MiB; so the processes are told to give blocks of 4 MB back at
+once, which shows what is needed, and one row shows the allocator as it is. Report:
+`write_report` of a synthetic result with everything in it (baseline, null control,
+groups, calibration, seeds, windows × length, map, 200 subjects), CPU seconds;
+predicting and scoring are not in it, and scoring is shown beside it.
 """
 
 import os
@@ -77,7 +83,8 @@ def predict_here(path, windows, batch_size):
 
 def memory(path, choices):
     print(
-        f'{"490 frames, small preset":<34}{"peak":>10}{"of it after loading":>22}{"CPU s":>8}'
+        f'{"490 frames, small preset":<34}{"peak":>10}{"of it after loading":>22}'
+        f'{"CPU s":>8}'
     )
     found = {}
     for name, (windows, batch) in choices.items():

@@ -1,8 +1,12 @@
 """How long intervals and p-values take; part of `make bench`.
 
-For each task: 1,000 subjects, 10,000 resamples and 10,000 shuffles, every metric of the task (`brainmt.evaluation.scoring.evaluate`), in one process. Beside it two other ways to the same
-interval, for a tenth or a hundredth of the resamples, scaled up: rows copied for each draw and each metric (`bootstrap_ci`), and scikit-learn's function called in a loop.
-CPU seconds of one thread; the ways take turns within each round. Then the coverage of the interval for few and many subjects, which is no matter of speed but takes too long for a notebook.
+For each task: 1,000 subjects, 10,000 resamples and 10,000 shuffles, every metric of the
+task (`brainmt.evaluation.scoring.evaluate`), in one process. Beside it two other ways
+to the same interval, for a tenth or a hundredth of the resamples, scaled up: rows
+copied for each draw and each metric (`bootstrap_ci`), and scikit-learn's function
+called in a loop. CPU seconds of one thread; the ways take turns within each round. Then
+the coverage of the interval for few and many subjects, which is no matter of speed but
+takes too long for a notebook.
 """
 
 import os
@@ -19,7 +23,7 @@ import sklearn.metrics as sk
 from scipy.special import expit, softmax
 from scipy.stats import norm
 
-from brainmt.evaluation.metrics import TASKS, auroc, pearson_r
+from brainmt.evaluation.metrics import METRICS, auroc, pearson_r
 from brainmt.evaluation.resample import (
     bootstrap_ci,
     count_rows,
@@ -34,29 +38,24 @@ LIMIT = 5.0  # seconds: 10,000 resamples of 1,000 subjects
 def cohort(task, n, rng):
     "Predictions as `predict` gives them, and their truth."
     index = pd.Index([f'{i:05d}' for i in range(n)], name='subject')
-    y = np.arange(n) % 2
-    noise = rng.normal(size=n)
+    y, noise = np.arange(n) % 2, rng.normal(size=n)
     if task == 'classification':
-        return pd.DataFrame(
-            dict(probability=expit(y - 0.5 + noise)), index
-        ), pd.DataFrame(dict(label=y), index)
+        found, truth = dict(probability=expit(y - 0.5 + noise)), dict(label=y)
+        return pd.DataFrame(found, index), pd.DataFrame(truth, index)
     if task == 'regression':
-        return pd.DataFrame(dict(value=y + noise), index), pd.DataFrame(
-            dict(score=y + rng.normal(size=n)), index
-        )
+        found, truth = dict(value=y + noise), dict(score=y + rng.normal(size=n))
+        return pd.DataFrame(found, index), pd.DataFrame(truth, index)
     k = 4 if task == 'multiclass' else 300
     names = [f'{i}' for i in range(k)]
     if task == 'multiclass':
         y = np.arange(n) % k
-        return pd.DataFrame(
-            softmax(rng.normal(size=(n, k)) + np.eye(k)[y], axis=1),
-            index,
-            [f'probability_{c}' for c in names],
-        ), pd.DataFrame({'class': y}, index)
+        p = softmax(rng.normal(size=(n, k)) + np.eye(k)[y], axis=1)
+        found = pd.DataFrame(p, index, [f'probability_{c}' for c in names])
+        return found, pd.DataFrame({'class': y}, index)
     truth = rng.normal(size=(n, k))
-    return pd.DataFrame(
-        truth + rng.normal(size=(n, k)), index, [f'value_{c}' for c in names]
-    ), pd.DataFrame(truth, index, names)
+    values = truth + rng.normal(size=(n, k))
+    found = pd.DataFrame(values, index, [f'value_{c}' for c in names])
+    return found, pd.DataFrame(truth, index, names)
 
 
 def sklearn_loop(y, p, task, n):
@@ -64,39 +63,28 @@ def sklearn_loop(y, p, task, n):
     time.
     """
     said, rng = p >= 0.5, np.random.default_rng(0)
-    fns = (
-        dict(auroc=lambda i: sk.roc_auc_score(y[i], p[i]))
-        | {
-            f.__name__: lambda i, f=f: f(
-                y[i],
-                said[i],
-                **({} if 'accuracy' in f.__name__ else dict(zero_division=0)),
-            )
-            for f in (
-                sk.accuracy_score,
-                sk.balanced_accuracy_score,
-                sk.precision_score,
-                sk.recall_score,
-                sk.f1_score,
-            )
-        }
-        | dict(brier=lambda i: sk.brier_score_loss(y[i], p[i]))
-    )
     if task == 'regression':
-        fns = dict(
-            r=lambda i: np.corrcoef(y[i], p[i])[0, 1],
-            r2=lambda i: sk.r2_score(y[i], p[i]),
-            mse=lambda i: sk.mean_squared_error(y[i], p[i]),
-            mae=lambda i: sk.mean_absolute_error(y[i], p[i]),
-        )
-    return {
-        name: percentile_interval(
-            np.array(
-                [fn(i) for i in (rng.integers(0, len(y), len(y)) for _ in range(n))]
-            )
-        )
-        for name, fn in fns.items()
-    }
+        fns = [
+            lambda i: np.corrcoef(y[i], p[i])[0, 1],
+            lambda i: sk.r2_score(y[i], p[i]),
+            lambda i: sk.mean_squared_error(y[i], p[i]),
+            lambda i: sk.mean_absolute_error(y[i], p[i]),
+        ]
+    else:
+        fns = [
+            lambda i: sk.roc_auc_score(y[i], p[i]),
+            lambda i: sk.accuracy_score(y[i], said[i]),
+            lambda i: sk.balanced_accuracy_score(y[i], said[i]),
+            lambda i: sk.precision_score(y[i], said[i], zero_division=0),
+            lambda i: sk.recall_score(y[i], said[i], zero_division=0),
+            lambda i: sk.f1_score(y[i], said[i], zero_division=0),
+            lambda i: sk.brier_score_loss(y[i], p[i]),
+        ]
+    found = []
+    for fn in fns:
+        draws = (rng.integers(0, len(y), len(y)) for _ in range(n))
+        found.append(percentile_interval(np.array([fn(i) for i in draws])))
+    return found
 
 
 def cpu(work):
@@ -108,23 +96,16 @@ def cpu(work):
 def coverage(task, n, cohorts):
     "Share of cohorts whose 95 % interval contains the truth."
     rng, inside = np.random.default_rng(n), 0
-    value = norm.cdf(1 / np.sqrt(2)) if task == 'classification' else 0.5
     for i in range(cohorts):
-        y = (
-            (np.arange(n) % 2).astype(float)
-            if task == 'classification'
-            else rng.normal(size=n)
-        )
-        p = (
-            y + rng.normal(size=n)
-            if task == 'classification'
-            else 0.5 * y + np.sqrt(0.75) * rng.normal(size=n)
-        )
+        if task == 'classification':
+            truth, fn, y = norm.cdf(1 / np.sqrt(2)), auroc, np.arange(n) % 2.0
+            p = y + rng.normal(size=n)
+        else:
+            truth, fn, y = 0.5, pearson_r, rng.normal(size=n)
+            p = 0.5 * y + np.sqrt(0.75) * rng.normal(size=n)
         (w,) = count_rows(n, 1000, i, n)
-        low, high = percentile_interval(
-            (auroc if task == 'classification' else pearson_r)(y, p, w)
-        )
-        inside += low <= value <= high
+        low, high = percentile_interval(fn(y, p, w))
+        inside += low <= truth <= high
     return inside / cohorts
 
 
@@ -143,27 +124,25 @@ def main():
         'rounds; CPU seconds, median\n'
     )
     print(
-        f'{"task":<16}{"metrics":>8}{"resamples":>11}{"all: evaluate":>15}{"rows copied":>13}{"scikit-learn":>14}'
+        f'{"task":<16}{"metrics":>8}{"resamples":>11}{"all: evaluate":>15}'
+        f'{"rows copied":>13}{"scikit-learn":>14}'
     )
-    for task in TASKS:
+    for task in METRICS:
         predictions, table = cohort(task, args.subjects, np.random.default_rng(0))
+        y, p = table.to_numpy(float), predictions.to_numpy()
         plain = task in ('classification', 'regression')
-        y, p = (
-            (table.iloc[:, 0].to_numpy(float), predictions.iloc[:, 0].to_numpy())
-            if plain
-            else (table.iloc[:, 0].to_numpy(float), predictions.to_numpy())
-            if task == 'multiclass'
-            else (table.to_numpy(), predictions.to_numpy())
-        )
+        if task != 'connectivity':
+            y = y[:, 0]
+        if plain:
+            p = p[:, 0]
+        fns = METRICS[task].values()
         ways = {
             'resamples': lambda: resample(y, p, task, n),
             'evaluate': lambda: evaluate(predictions, table, task, n=n),
         }
         if plain:
             ways |= {
-                'copied': lambda: [
-                    bootstrap_ci(fn, y, p, n // 10) for fn in TASKS[task].values()
-                ],
+                'copied': lambda: [bootstrap_ci(fn, y, p, n // 10) for fn in fns],
                 'sklearn': lambda: sklearn_loop(y, p, task, n // 100),
             }
         rounds = [
@@ -171,14 +150,11 @@ def main():
         ]
         took = {name: statistics.median(r[name] for r in rounds) for name in ways}
         slowest = max(slowest, took['evaluate'])
-        print(
-            f'{task:<16}{len(TASKS[task]):>8}{took["resamples"]:>11.2f}{took["evaluate"]:>15.2f}'
-            + (
-                f'{10 * took["copied"]:>13.1f}{100 * took["sklearn"]:>14.0f}'
-                if plain
-                else ''
-            )
-        )
+        line = f'{task:<16}{len(fns):>8}{took["resamples"]:>11.2f}'
+        line += f'{took["evaluate"]:>15.2f}'
+        if plain:
+            line += f'{10 * took["copied"]:>13.1f}{100 * took["sklearn"]:>14.0f}'
+        print(line)
     print(
         f'\nSlowest evaluation {slowest:.2f} s: '
         f'{"within" if slowest <= LIMIT else "MORE THAN"} the {LIMIT:g} s allowed.'
@@ -188,9 +164,10 @@ def main():
         f'each\n{"subjects":<10}{"AUROC 0.76":>12}{"r = 0.5":>10}'
     )
     for k in (8, 10, 12, 20, 50, 100):
-        print(
-            f'{k:<10}{coverage("classification", k, args.cohorts):>12.1%}{coverage("regression", k, args.cohorts):>10.1%}'
+        shares = (
+            coverage(t, k, args.cohorts) for t in ('classification', 'regression')
         )
+        print('{:<10}{:>12.1%}{:>10.1%}'.format(k, *shares))
 
 
 if __name__ == '__main__':

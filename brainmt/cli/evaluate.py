@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from .judge import result_by_groups, with_truth
-from .settings import require
+from .settings import required
 from .study import partners, read_people, read_targets
 from ..core import InputError, existing_path
 from ..evaluation.metrics import check_task
@@ -59,7 +59,7 @@ def evaluate_command(
 ) -> dict:  # Metric → value, low, high, p
     "Scores predictions against a table, with intervals and permutation p-values."
     s = settings
-    require(s, 'predictions', 'target_path', 'target_col')
+    required(s, 'predictions', 'target_path', 'target_col')
     check_task(s.task)
     found, table = read_predictions(s.predictions), read_targets(s, s.task)
     partner = partners(found.index, table.index, s.predictions, s.target_path)

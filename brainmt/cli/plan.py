@@ -24,7 +24,7 @@ from fastai.data.core import DataLoaders
 
 from .judge import JudgeSettings, rivals_atlas
 from .logbook import LoggingSettings, model_folder
-from .settings import part, require, typed
+from .settings import part, required, typed
 from brainmt.cli.study import (
     DatasetSettings,
     make_study,
@@ -188,7 +188,7 @@ def plan(
             'dataset.n_subjects and dataset.effect describe a cohort that is made; '
             f'{d.ds_name} is a real one. Leave them out, or take dataset=synthetic.'
         )
-    require(d, 'img_path', 'target_path', 'target_col', prefix='dataset.')
+    required(d, 'img_path', 'target_path', 'target_col', prefix='dataset.')
     runs, table = open_cohort(d.img_path), read_targets(d, task)
     partner = partners(table.index, runs, d.target_path, d.img_path)
     table = table.loc[list(partner)]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .logbook import model_folder
 from .plan import InferenceSettings, check_device
-from .settings import require
+from .settings import required
 from ..core import InputError, counted
 from ..evaluation.predict import predict, write_predictions
 
@@ -66,7 +66,7 @@ def predict_command(
     data were; writes a CSV.
     """
     s, path = settings, settings.inference.checkpoint_path
-    require(s, 'img_path')
+    required(s, 'img_path')
     found = predict(
         model_folder(path) if path else newest_model(),
         s.img_path,

@@ -12,7 +12,7 @@ __all__ = ['PreprocessSettings', 'preprocess_command']
 from dataclasses import dataclass
 
 from .logbook import watched
-from .settings import part, require
+from .settings import part, required
 from ..core import InputError
 from ..data.cohort import preprocess_cohort, read_manifest
 from ..data.fingerprint import PreprocessConfig
@@ -43,7 +43,7 @@ def preprocess_command(
     Raises `InputError` when a run failed, after all others are done.
     """
     s = settings
-    require(s, 'load_root', 'save_root')
+    required(s, 'load_root', 'save_root')
     manifest = preprocess_cohort(
         s.load_root,
         s.save_root,

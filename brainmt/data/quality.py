@@ -39,6 +39,8 @@ def coverage(
 
 # %% ../../nbs/data/quality.ipynb #8c98afc8
 FD_HIGH = 0.5  # mm: the threshold of Power et al. 2012
+# the numbers of a row that are rounded, and to how many digits
+_DIGITS = dict(dice=3, coverage=3, tsnr=1, dvars=3, fd_mean=3, obliquity=1)
 
 
 def run_quality(
@@ -76,27 +78,27 @@ def run_quality(
     good = (sd > 0) & ~bad
     tsnr = np.median(np.abs(mean[good]) / sd[good]) if good.any() else None
     jumps = np.abs(np.diff(signal, prepend=signal[:1]))
-    return dict(
-        dice=_rounded(dice, 3),
-        coverage=_rounded(coverage, 3),
-        tsnr=_rounded(tsnr, 1),
+    row = dict(
+        dice=dice,
+        coverage=coverage,
+        tsnr=tsnr,
         constant_voxels=int(((sd == 0) & ~bad).sum()),
         nonfinite_voxels=int(bad.sum()),
-        dvars=_rounded(_percent(change[1:], signal), 3),
+        dvars=_percent(change[1:], signal),
         spikes=int(spikes(change).sum()),
         global_spikes=int(spikes(jumps).sum()),
-        fd_mean=None if fd is None else _rounded(np.mean(fd[1:]), 3),
+        fd_mean=None if fd is None else np.mean(fd[1:]),
         fd_high=None if fd is None else int((np.asarray(fd) > FD_HIGH).sum()),
-        obliquity=_rounded(obliquity, 1),
+        obliquity=obliquity,
         notes=[str(note) for note in notes],
     )
+    for column, digits in _DIGITS.items():
+        x = row[column]
+        unknown = x is None or not np.isfinite(x)
+        row[column] = None if unknown else round(float(x), digits)
+    return row
 
 # %% ../../nbs/data/quality.ipynb #9fe17ef4
-def _rounded(x, digits: int) -> float | None:
-    "A plain float, or None when it is not known or not finite."
-    return None if x is None or not np.isfinite(x) else round(float(x), digits)
-
-
 def _percent(change: np.ndarray, signal: np.ndarray) -> float | None:
     """Median change in per cent of the mean signal; None when the mean was taken out,
     so that the change is larger than it.

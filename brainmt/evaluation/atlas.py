@@ -134,7 +134,7 @@ def _kept(atlas: Atlas, brain: Brain) -> Atlas:
     return atlas
 
 # %% ../../nbs/evaluation/atlas.ipynb #fc1f40c8
-def _on_grid(data, affine, grid, how='linear'):
+def _put_on(data, affine, grid, how='linear'):
     "An array on another grid."
     img = resample_to(nib.Nifti1Image(data, affine), grid, how)
     return np.asarray(img.dataobj)
@@ -155,7 +155,7 @@ def _from_image(img, name, brain: Brain, names=None) -> Atlas:
     _check_inside(labels > 0, img.affine, brain, name)
     values = np.unique(labels[labels > 0])
     names = _label_names(values, names, name)
-    there = np.rint(_on_grid(labels, img.affine, brain.grid, 'nearest')).astype(int)
+    there = np.rint(_put_on(labels, img.affine, brain.grid, 'nearest')).astype(int)
     there = np.where(there > 0, np.searchsorted(values, there) + 1, 0)
     return _kept(Atlas.from_labels(name, there, names, brain.affine), brain)
 
@@ -173,7 +173,7 @@ def _from_maps(img, name, brain, names):
             )
         strong = np.abs(one) > 0.5 * np.abs(one).max()
         _check_inside(strong, img.affine, brain, f'{name}, map {i + 1}')
-        column = _on_grid(one, img.affine, brain.grid).reshape(-1, 1)
+        column = _put_on(one, img.affine, brain.grid).reshape(-1, 1)
         columns.append(sparse.csc_array(column))
     names = _label_names(np.arange(1, n + 1), names, name)
     maps = sparse.csr_array(sparse.hstack(columns))

@@ -106,7 +106,7 @@ def _loaded(model_or_path, device):
     return model.to(device), device
 
 # %% ../../nbs/evaluation/predict.ipynb #82bca1c5
-def _collect(model_or_path, runs, fn_name, cut, device, check, space, tr):
+def _all_outputs(model_or_path, runs, fn_name, cut, device, check, space, tr):
     "(model, subject → outputs of all its windows (w, K))."
     model, device = _loaded(model_or_path, device)
     cut, fn, found = cut.as_trained(model), getattr(model, fn_name), {}
@@ -181,7 +181,7 @@ def predict(
     Deterministic.
     """
     cut = _Cut(windows, n_frames, short, batch_size)
-    model, found = _collect(
+    model, found = _all_outputs(
         model_or_path, runs, 'forward', cut, device, check, space, tr
     )
     outputs = [o.astype(float) for o in found.values()]  # (w, K) a subject
@@ -223,7 +223,7 @@ def embed(
 ) -> pd.DataFrame:  # Index subject; columns c0, c1, … of the CLS token
     "The CLS token before the head, averaged over windows: features for other tools."
     cut = _Cut(windows, n_frames, short, batch_size)
-    _, found = _collect(
+    _, found = _all_outputs(
         model_or_path, runs, 'forward_features', cut, device, check, space, tr
     )
     subjects = pd.Index(list(found), name='subject')

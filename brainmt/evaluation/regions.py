@@ -32,7 +32,7 @@ from .parcels import Atlas, Brain
 from .runs import each_run, each_window, evaluation_mode
 
 # %% ../../nbs/evaluation/regions.ipynb #657f17f1
-def _as_image(map):
+def _image_of(map):
     "(image, what messages call it)."
     if isinstance(map, Attribution):
         what = 'map' if map.evidence is None else 'evidence'
@@ -81,7 +81,7 @@ def region_table(
     Raises `InputError` for files that are no atlas or lie elsewhere; a region without a
     voxel on this grid is left out, with a warning.
     """
-    img, name = _as_image(map)
+    img, name = _image_of(map)
     values = np.asarray(img.dataobj, np.float64)
     mask = getattr(map, 'mask', values != 0) if mask is None else mask
     brain = Brain(name, mask, img.affine, space)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .metrics import TASKS
+from .metrics import METRICS
 
 # %% ../../nbs/evaluation/resample.ipynb #4816de96
 def _parts(n, size, limit=1_000_000):
@@ -83,7 +83,7 @@ def _size(y):
     return len(y) if y.ndim == 1 else len(y) + 5 * y.shape[1]
 
 
-def _joined(parts: list[dict]) -> dict:
+def _all_draws(parts: list[dict]) -> dict:
     "Metric → its values of all parts."
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -98,8 +98,8 @@ def resample(
     "Every metric of the task in `n` draws of subjects; all metrics see the same draws."
     parts = []
     for w in count_rows(len(y), n, seed, _size(y)):
-        parts.append({name: fn(y, p, w) for name, fn in TASKS[task].items()})
-    return _joined(parts)
+        parts.append({name: fn(y, p, w) for name, fn in METRICS[task].items()})
+    return _all_draws(parts)
 
 # %% ../../nbs/evaluation/resample.ipynb #87bd9589
 def _orders(n_subjects, n, seed, size):
@@ -155,5 +155,5 @@ def shuffle(
 
     parts = []
     for i in _orders(len(y), n, seed, len(y)):
-        parts.append({name: shuffled(fn, i) for name, fn in TASKS[task].items()})
-    return _joined(parts)
+        parts.append({name: shuffled(fn, i) for name, fn in METRICS[task].items()})
+    return _all_draws(parts)

@@ -112,7 +112,7 @@ def check_fingerprint(
     )
 
 # %% ../../nbs/evaluation/runs.ipynb #872a3136
-_KEPT = 'grid normalization background interpolation confounds nonfinite'.split()
+_PREPARED_BY = 'grid normalization background interpolation confounds nonfinite'.split()
 
 
 def _config_of(fingerprint, path, space=None, tr=None):
@@ -129,7 +129,7 @@ def _config_of(fingerprint, path, space=None, tr=None):
             f'{path}: the model was trained with the mask file {mask}, which it does '
             'not carry. Preprocess the scan with this mask and give the store.'
         )
-    kept = {k: fingerprint[k] for k in _KEPT if k in fingerprint}
+    kept = {k: fingerprint[k] for k in _PREPARED_BY if k in fingerprint}
     return PreprocessConfig(mask=mask, space=space, tr=tr, **kept)
 
 # %% ../../nbs/evaluation/runs.ipynb #ac115959

@@ -23,7 +23,7 @@ import pandas as pd
 from ..core import InputError, listed
 from brainmt.evaluation.metrics import (
     LOWER,
-    TASKS,
+    METRICS,
     check_task,
     checked,
     mae,
@@ -51,7 +51,7 @@ def as_table(
     return table.to_frame()
 
 
-def _named(predictions, kinds):
+def _columns_by_name(predictions, kinds):
     "{output name: column} of the first kind that has columns 'kind_name'."
     for kind in kinds:
         columns = [c for c in predictions if str(c).startswith(f'{kind}_')]
@@ -68,7 +68,7 @@ def _column(predictions, task, target):
             if column in predictions:
                 return column
     several = ''
-    if task == 'classification' and _named(predictions, kinds):
+    if task == 'classification' and _columns_by_name(predictions, kinds):
         several = ' There are several classes; use task="multiclass".'
     raise InputError(
         f'The predictions have no column {kinds[-1]!r}, which {task} needs. They '
@@ -119,7 +119,7 @@ def _matched(predictions, table, task, target):
         p = predictions[_column(predictions, task, target)]
         return checked(y, p.to_numpy(), task)
     kinds = ('probability',) if task == 'multiclass' else ('value', 'prediction')
-    outputs = _named(predictions, kinds)
+    outputs = _columns_by_name(predictions, kinds)
     if not outputs:
         raise InputError(
             f'The predictions have no columns {kinds[0]}_…, which {task} needs. They '
@@ -152,7 +152,7 @@ def evaluate(
     y, p = _matched(predictions, table, check_task(task), target)
     drawn, shuffled = resample(y, p, task, n, seed), shuffle(y, p, task, n, seed)
     result = {}
-    for name, fn in TASKS[task].items():
+    for name, fn in METRICS[task].items():
         value = float(fn(y, p))
         low, high = percentile_interval(drawn[name])
         result[name] = dict(
@@ -191,7 +191,7 @@ def text_report(
         )
     text = '\n'.join(lines)
     if task == 'multiclass':
-        names, said = list(_named(predictions, ('probability',))), p.argmax(1)
+        names, said = list(_columns_by_name(predictions, ('probability',))), p.argmax(1)
     elif task == 'classification':
         table = as_table(table)
         known = table.attrs.get('classes', {}).get(target or table.columns[0])
@@ -218,7 +218,9 @@ def per_output(
     y, p = (a.T for a in _matched(predictions, table, 'connectivity', None))
     return pd.DataFrame(
         dict(r=pearson_r(y, p), p=pearson_p(y, p), r2=r2(y, p), mae=mae(y, p)),
-        index=pd.Index(_named(predictions, ('value', 'prediction')), name='output'),
+        index=pd.Index(
+            _columns_by_name(predictions, ('value', 'prediction')), name='output'
+        ),
     )
 
 # %% ../../nbs/evaluation/scoring.ipynb #7cf67481
@@ -249,7 +251,7 @@ def compare(
     # the same seed: the same draws
     ours, theirs = (resample(y, a, task, n, seed) for a in (p, q))
     result = {}
-    for name, fn in TASKS[task].items():
+    for name, fn in METRICS[task].items():
         sign = -1 if name in LOWER else 1
         gains = ours[name] - theirs[name]
         result[name] = _gain(fn(y, p) - fn(y, q), gains, sign)

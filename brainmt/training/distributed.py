@@ -31,7 +31,7 @@ from ..core import InputError, counted, seed_everything
 from ..data.loaders import WindowLoader
 from ..data.subjects import stable_fraction
 from ..model.brainmt import BrainMT
-from .callbacks import BestCheckpoint
+from .callbacks import BestCheckpoint, PlainErrors
 from .learner import TrainConfig, train
 from .processes import agree, announce, expect_world, world
 from .snapshot import data_facts
@@ -262,20 +262,16 @@ def distributed(
             distrib_barrier()  # what process 0 wrote is there for all
 
 # %% ../../nbs/core/09_distributed.ipynb #b43bfdd2
-class _Distributed(Callback):
+class _Distributed(PlainErrors):
     "Enters `distributed` when its learner is made, leaves it after `fit`."
 
     order = 1001
 
     def __init__(self, facts):
-        self.facts, self.stack, self.refused = facts, ExitStack(), None
+        self.facts, self.stack = facts, ExitStack()
 
     def after_create(self):
-        try:
-            self.stack.enter_context(distributed(self.learn, self.facts))
-        except InputError as e:
-            self.refused = str(e)  # fastai adds to the message on the way out
-            raise
+        self.stack.enter_context(distributed(self.learn, self.facts))
 
     def after_fit(self):
         self.stack.close()
@@ -301,9 +297,9 @@ def train_distributed(
     """
     w = expect_world(n_processes) if n_processes else world()
     _check_gpus(dls.device, w, torch.cuda.device_count())
-    share = _Distributed(asdict(cfg or TrainConfig()))
-    cbs = [*cbs, *(main_cbs if w.main else ()), share]
-    try:
-        return fit(dls, model, cfg, folder, cbs=cbs, **overrides)
-    except InputError as e:
-        raise InputError(share.refused or str(e)) from e
+    cbs = [*cbs, *(main_cbs if w.main else ())]
+    if w.size > 1:
+        cbs.append(_Distributed(asdict(cfg or TrainConfig())))
+    else:
+        print('One process: nothing to share.')
+    return fit(dls, model, cfg, folder, cbs=cbs, **overrides)

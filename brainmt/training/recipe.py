@@ -144,6 +144,7 @@ _pearson = _where(
     lambda p, y: min(np.std(p), np.std(y)) > 0,
     lambda p, y: np.corrcoef(p, y)[0, 1],
 )
+_subject_r = _mean_over_subjects(_pearson)
 
 # %% ../../nbs/training/recipe.ipynb #d6096e32
 def _both_classes(p, y):
@@ -201,14 +202,13 @@ def epoch_metrics(
 ) -> dict:  # name → function of outputs and targets, both (n, K) float64 arrays
     "What is measured beside the loss."
     units = scaler.inverse if scaler else np.asarray
-    r = _mean_over_subjects(_pearson)
     found = dict(
         classification=_CLASSIFICATION,
         multiclass=_MULTICLASS,
         regression=_REGRESSION,
         connectivity=dict(
-            subject_r=lambda p, y: r(units(p), units(y)),
-            deviation_r=r,
+            subject_r=lambda p, y: _subject_r(units(p), units(y)),
+            deviation_r=_subject_r,
             mae=_REGRESSION['mae'],
         ),
     )

@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from fastai.callback.core import Callback, CancelEpochException
+from fastai.callback.core import CancelEpochException
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.torch_core import num_distrib, rank_distrib
@@ -29,6 +29,7 @@ from safetensors import SafetensorError
 from ..core import InputError, differences
 from ..data.loaders import WindowLoader
 from ..model.brainmt import BrainMT
+from .callbacks import PlainErrors
 from .learner import TrainConfig, train
 from brainmt.training.snapshot import (
     FORMAT,
@@ -47,11 +48,11 @@ class TrainingStopped(KeyboardInterrupt):
     """
 
 # %% ../../nbs/training/resume.ipynb #d9c42859
-def _named(place):
+def _spelt(place):
     return f'epoch {place[0]}, batch {place[1]}'
 
 
-class KeepState(Callback):
+class KeepState(PlainErrors):
     """Keep the whole state of one `fit` in a folder, and continue from it where there
     is one. Training that was killed ends with the same weights, bit for bit on a CPU.
     """
@@ -78,13 +79,6 @@ class KeepState(Callback):
         self.handlers = {}  # signal → what handled it before
         self.muted = []  # callbacks switched off, and whether they ran
         self.seconds = 0.0  # spent on saving
-
-    def __call__(self, event_name):
-        "As fastai does it, without a sentence of its own in front of ours."
-        if self.run:
-            getattr(type(self), event_name, lambda _: None)(self)
-        if event_name == 'after_fit':
-            self.run = True
 
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
@@ -221,8 +215,8 @@ class KeepState(Callback):
                     f'({e}). Make room, or choose another folder.'
                 ) from e
             warnings.warn(
-                f'{self.folder}: the state at {_named(place)} could not be written '
-                f'({e}). Training goes on; the state at {_named(self.last)} is kept.'
+                f'{self.folder}: the state at {_spelt(place)} could not be written '
+                f'({e}). Training goes on; the state at {_spelt(self.last)} is kept.'
             )
         self.started = time.monotonic()
         self.seconds += time.perf_counter() - began
@@ -231,7 +225,7 @@ class KeepState(Callback):
         self.write((self.epoch, batch), own)
         raise TrainingStopped(
             f'stopped by {self.asked or "another process"}; the state at '
-            f'{_named(self.last)} is in {self.folder}. The same call goes on from '
+            f'{_spelt(self.last)} is in {self.folder}. The same call goes on from '
             'there.'
         )
 

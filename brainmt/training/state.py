@@ -32,41 +32,16 @@ try:
 except ImportError:
     fcntl = None  # Windows has no such locks
 
-# %% ../../nbs/training/state.ipynb #5e52142d
-class _Tensors(dict):
-    "Tensors by name; each memory under one name only, as safetensors wants it."
-
-    def __init__(self):
-        super().__init__()
-        self.places = set()
-
-    def put(self, t, name):
-        "The name under which a tensor went in."
-        name = name if name not in self else f'{name}#{len(self)}'
-        t = t.detach().cpu().contiguous()
-        place = t.untyped_storage().data_ptr()
-        self[name] = t.clone() if place in self.places else t
-        self.places.add(place)
-        return name
-
 # %% ../../nbs/training/state.ipynb #e504c01c
-def _keep_array(x, path, put):
-    "Hand in a tensor or an array; the note that takes its place."
-    if isinstance(x, torch.Tensor):
-        return {'$tensor': put(x, path)}
-    raw = np.frombuffer(x.tobytes(), np.uint8).copy()
-    return {'$array': [put(torch.from_numpy(raw), path), x.dtype.str, x.shape]}
-
-
-def _keep_list(x, path, put):
-    "Hand in a list as one tensor, where it can be one: the note, or None."
+def _as_tensor(x):
+    "A list as one tensor and the note for it, where it can be one; else None."
     if len(x) > 8 and all(type(v) is float for v in x):
-        return {'$numbers': put(torch.tensor(x, dtype=torch.float64), path)}
+        return torch.tensor(x, dtype=torch.float64), '$numbers'
     kinds = {
         v.dtype if isinstance(v, torch.Tensor) and v.ndim == 0 else None for v in x
     }
     if len(kinds) == 1 and None not in kinds:
-        return {'$scalars': put(torch.stack([v.detach().cpu() for v in x]), path)}
+        return torch.stack([v.detach().cpu() for v in x]), '$scalars'
 
 # %% ../../nbs/training/state.ipynb #06f99dab
 def pack(
@@ -76,11 +51,23 @@ def pack(
 
     Raises `InputError` naming whatever neither can.
     """
-    tensors = _Tensors()
+    tensors, memory = {}, set()
+
+    def put(t, path):
+        "Hand in a tensor, under a name and in a memory of its own; its name."
+        name = path if path not in tensors else f'{path}#{len(tensors)}'
+        t = t.detach().cpu().contiguous()
+        place = t.untyped_storage().data_ptr()
+        tensors[name] = t.clone() if place in memory else t
+        memory.add(place)
+        return name
 
     def walk(x, path):
-        if isinstance(x, (torch.Tensor, np.ndarray)):
-            return _keep_array(x, path, tensors.put)
+        if isinstance(x, torch.Tensor):
+            return {'$tensor': put(x, path)}
+        if isinstance(x, np.ndarray):
+            raw = torch.from_numpy(np.frombuffer(x.tobytes(), np.uint8).copy())
+            return {'$array': [put(raw, path), x.dtype.str, x.shape]}
         if isinstance(x, np.generic):
             return x.item()
         if x is None or isinstance(x, (bool, int, float, str)):
@@ -97,11 +84,13 @@ def pack(
                 'numbers, text, tensors, arrays, and lists and dicts of them.'
             )
         x = list(x)  # fastcore's L too
-        note = _keep_list(x, path, tensors.put)
-        return note or [walk(v, f'{path}.{i}') for i, v in enumerate(x)]
+        whole = _as_tensor(x)
+        if whole:
+            return {whole[1]: put(whole[0], path)}
+        return [walk(v, f'{path}.{i}') for i, v in enumerate(x)]
 
     text = json.dumps(walk(tree, ''))
-    return dict(tensors), text
+    return tensors, text
 
 # %% ../../nbs/training/state.ipynb #b3aaa078
 def unpack(
