@@ -24,9 +24,11 @@ def _check_argument(name, tensor, shape, letters, like):
     """Raise `InputError` unless `tensor` is floating point, on `like`'s device and of
     `shape`, spelt `letters`.
     """
-    needed = f'needed: a tensor ({letters}) = {shape}.'
     if not isinstance(tensor, Tensor):
-        raise InputError(f'{name} is a {type(tensor).__name__}, {needed}')
+        raise InputError(
+            f'{name} is a {type(tensor).__name__}, needed: a tensor ({letters}) = '
+            f'{shape}.'
+        )
     if tuple(tensor.shape) != shape:
         raise InputError(
             f'{name} has shape {tuple(tensor.shape)}, needed: ({letters}) = {shape}.'
