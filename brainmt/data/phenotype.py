@@ -126,7 +126,8 @@ def _encode(cells, name, column, path, kind=None, labels=None):
     if kind == 'binary' and len(classes) > 2:
         raise InputError(
             f'{path}: column {name!r} has {len(classes)} classes, '
-            f'{listed(classes, 6)}; expected two. Choose kind="multiclass", or merge them with labels=....'
+            f'{listed(classes, 6)}; expected two. Choose kind="multiclass", or merge '
+            'them with labels=....'
         )
     if numbers != list(range(len(classes))):
         raise InputError(

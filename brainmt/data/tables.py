@@ -112,7 +112,7 @@ class _Array(list):
         _, shape, kind, _, raw = state
         self[:] = kind.values(raw)
         if shape not in ((), (len(self),)):
-            raise InputError(f'claims an array of {shape} and holds {len(self)} values')
+            raise InputError(f'claims another array than its {len(self)} values')
 
 # %% ../../nbs/data/tables.ipynb #5a886900
 _MAKERS = {
@@ -123,7 +123,6 @@ _MAKERS = {
     'numpy.core.numeric._frombuffer': _Maker(lambda raw, kind, *_: kind.values(raw)),
     '_codecs.encode': _Maker(lambda text, *_: text.encode('latin-1')),
 }
-_TWICE = re.compile('.*(UNICODE|STRING|BYTES|GLOBAL).*|EMPTY_(DICT|LIST)|REDUCE')
 
 
 class _TableUnpickler(pickle.Unpickler):
@@ -145,20 +144,37 @@ def _check_claim(n, raw):
         raise InputError(f'claims {n:,} values in {len(raw):,} bytes')
 
 
-def _check_memory(raw):
-    "Refuses places of the memo beyond the file's size, and tuples used twice."
-    slots, before = {}, ''
+def _check_instructions(raw):
+    """Follow the file before anything is made of it: refuse tuples that are deep or
+    used twice, places of the memo far beyond the file, and large values in many calls.
+    """
+    stack, memo, calls, largest = [], {}, 0, 0  # of each value: how deep a tuple it is
     for op, arg, _ in pickletools.genops(raw):
-        if op.name == 'DUP':
-            raise InputError('uses the instruction DUP, which no table needs')
         if 'PUT' in op.name or op.name == 'MEMOIZE':
-            slot = len(slots) if arg is None else arg
-            _check_claim(slot, raw)
-            slots[slot] = _TWICE.fullmatch(before)
-        elif 'GET' in op.name and not slots.get(arg):
+            place = len(memo) if arg is None else arg
+            _check_claim(place, raw)
+            memo[place] = stack[-1]
+            continue
+        taken = []
+        for kind in reversed(op.stack_before):
+            while kind is pickletools.stackslice and stack[-1] is not None:
+                taken.append(stack.pop())
+            if kind is not pickletools.stackslice:
+                taken.append(stack.pop())
+        deep = memo[arg] if 'GET' in op.name else 0
+        if op.name == 'DUP' or deep:
             raise InputError('uses a value twice that tables have once')
-        elif op.name != 'FRAME':
-            before = op.name
+        if 'TUPLE' in op.name:
+            deep = 1 + max((d for d in taken if d), default=0)
+        if deep > 3:
+            raise InputError('nests tuples, as no table does')
+        # None is the mark, up to which a later instruction takes values
+        marks = [kind is pickletools.markobject for kind in op.stack_after]
+        stack += [None if mark else deep for mark in marks]
+        calls += op.name in ('REDUCE', 'BUILD', 'APPEND')
+        size = len(arg) if isinstance(arg, (str, bytes, bytearray)) else len(taken)
+        largest = max(largest, size)
+    _check_claim(largest * calls // 100, raw)
 
 # %% ../../nbs/data/tables.ipynb #40b12ea1
 def _pickled_text(value):
@@ -183,19 +199,21 @@ def _pickled_columns(found, raw):
         ]
         names = dict.fromkeys(name for row in rows for name in row)
         _check_claim(len(rows) * (len(names) - 1), raw)
-        columns = {name: [row.get(name) for row in rows] for name in names}
-    cells = {
-        _pickled_text(name): [_pickled_text(v) for v in values]
-        for name, values in columns.items()
-    }
-    _check_claim(sum(len(v) for c in cells.values() for v in c) // 100, raw)
+        columns = {}
+        for name in names:
+            columns[name] = [row.get(name) for row in rows]
+    cells, letters = {}, 0
+    for name, values in columns.items():
+        texts = cells[_pickled_text(name)] = list(map(_pickled_text, values))
+        letters += sum(map(len, texts))
+    _check_claim(letters // 100, raw)
     return cells
 
 
 def _read_pickle(path):
     raw = path.read_bytes()
     try:
-        _check_memory(raw)
+        _check_instructions(raw)
         found = _TableUnpickler(io.BytesIO(raw), encoding='latin-1').load()
         return pd.DataFrame(_pickled_columns(found, raw), dtype='string')
     except Exception as e:

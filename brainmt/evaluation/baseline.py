@@ -20,124 +20,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from scipy.special import logit
-from sklearn import config_context
-from sklearn.base import clone
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import get_scorer
-from sklearn.model_selection import (
-    GroupKFold,
-    KFold,
-    StratifiedGroupKFold,
-    StratifiedKFold,
-)
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.pipeline import Pipeline
 
 from ..core import InputError
 from ..data.split import Split, audit_split
 from ..data.subjects import groups_of, match_subjects
 from ..data.targets import encode_targets
-from .connectome import Connectome, Connectomes
+from .connectome import Connectomes
+from .nested import PENALTIES, inner_folds, nested_fit
 from .scoring import compare, evaluate
 
 # %% ../../nbs/evaluation/baseline.ipynb #e7bc308a
 KINDS = ('correlation', 'partial correlation', 'tangent', 'mean image', 'covariates')
-# parameter and values of each estimator's penalty, for standardised columns and a few
-# to tens of thousands of them; strictest first
-_PENALTIES = dict(
-    ridge=('alpha', 10.0 ** np.arange(6, 0, -1)),
-    logistic=('C', 10.0 ** np.arange(-5, 1)),
-    svm=('estimator__C', 10.0 ** np.arange(-5, 1)),
-)
-
-
-def _pipeline(kind: str, estimator: str) -> Pipeline:
-    "Description → scale → linear model, all to be fitted."
-    numbers = make_pipeline(SimpleImputer(strategy='median'), StandardScaler())
-    words = OneHotEncoder(handle_unknown='ignore', drop='if_binary')
-    tabular = make_column_transformer(
-        (numbers, make_column_selector(dtype_include='number')),
-        (words, make_column_selector(dtype_exclude='number')),
-    )
-    describe = {'covariates': tabular, 'mean image': 'passthrough'}
-    svm = LinearSVC(dual='auto', max_iter=5000)
-    models = dict(
-        ridge=Ridge(),
-        logistic=LogisticRegression(max_iter=2000),
-        svm=CalibratedClassifierCV(svm, cv=3, ensemble=False),
-    )
-    return Pipeline(
-        [
-            ('describe', describe.get(kind) or Connectome(kind)),
-            ('scale', StandardScaler()),
-            ('model', models[estimator]),
-        ]
-    )
-
-# %% ../../nbs/evaluation/baseline.ipynb #65983c9a
-def _inner_folds(y, classes: bool, groups, folds: int, seed: int):
-    "The inner loop's folds. Raises `InputError` when a class is too small."
-    if classes:
-        least = int(min(np.bincount(y.astype(int), minlength=2)))
-        if least < 2:
-            raise InputError(
-                f'the training side has {least} subject of one class; the inner loop '
-                'needs at least 2 of each. Split with stratify=, or add subjects.'
-            )
-        folds = min(folds, least)
-    units = len(y) if groups is None else len(set(groups))
-    if units < 2:
-        raise InputError(
-            f'{units} training subject or group; the inner loop needs at least 2. Add '
-            'subjects.'
-        )
-    folds = min(folds, units)
-    if groups is not None and not classes:
-        return GroupKFold(folds)
-    if groups is not None:
-        return StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    kind = StratifiedKFold if classes else KFold
-    return kind(folds, shuffle=True, random_state=seed)
-
-# %% ../../nbs/evaluation/baseline.ipynb #4173173d
-def _take(X, i):
-    "Some rows of a table or an array."
-    return X.iloc[i] if hasattr(X, 'iloc') else X[i]
-
-
-def _fold_scores(pipeline, name, values, score, X, y, fit_on, judge) -> list[float]:
-    "The score of each penalty on one inner fold."
-    describe, model = clone(pipeline[:-1]), clone(pipeline[-1])
-    A = describe.fit_transform(_take(X, fit_on), y[fit_on])
-    B = describe.transform(_take(X, judge))
-    scores = []
-    for v in values:
-        model.set_params(**{name: v}).fit(A, y[fit_on])
-        scores.append(score(model, B, y[judge]))
-    return scores
-
-
-def _nested(kind, estimator, X, y, folds, families=None, n_jobs=1) -> tuple:
-    """(pipeline fitted on all of X with the best penalty, the penalty in words, its
-    score in the inner loop).
-    """
-    (name, values), pipeline = _PENALTIES[estimator], _pipeline(kind, estimator)
-    score = get_scorer('neg_mean_squared_error' if estimator == 'ridge' else 'roc_auc')
-    with config_context(assume_finite=True, skip_parameter_validation=True):
-        scores = Parallel(n_jobs)(
-            delayed(_fold_scores)(pipeline, name, values, score, X, y, a, b)
-            for a, b in folds.split(y, y, families)
-        )
-        scores = np.mean(scores, axis=0)
-        best = values[int(np.argmax(scores))]
-        fitted = pipeline.set_params(**{f'model__{name}': best}).fit(X, y)
-    return fitted, f'{name.rpartition("__")[2]}={best:g}', float(scores.max())
 
 # %% ../../nbs/evaluation/baseline.ipynb #a85676a1
 def _is_target(column, y) -> bool:
@@ -275,8 +170,8 @@ def _one_split(found, table, split, c: _Choice):
     if c.groups is not None:
         unit = groups_of(sides.learn, c.groups)
         families = [unit[s] for s in sides.learn]
-    inner = _inner_folds(labels, task != 'regression', families, c.folds, c.seed)
-    fitted, penalty, score = _nested(
+    inner = inner_folds(labels, task != 'regression', families, c.folds, c.seed)
+    fitted, penalty, score = nested_fit(
         c.kind, estimator, X, labels, inner, families, c.n_jobs
     )
     runs = [found.runs[sides.place[s]] for s in sides.test]
@@ -318,9 +213,9 @@ def baseline(
     """
     if kind not in KINDS:
         raise InputError(f'kind={kind!r}: expected one of {", ".join(KINDS)}.')
-    if estimator not in (None, *_PENALTIES):
+    if estimator not in (None, *PENALTIES):
         raise InputError(
-            f'estimator={estimator!r}: expected one of {", ".join(_PENALTIES)}.'
+            f'estimator={estimator!r}: expected one of {", ".join(PENALTIES)}.'
         )
     choice = _Choice(kind, estimator, target, covariates, groups, seed, folds, n_jobs)
     splits = [split] if isinstance(split, Split) else split

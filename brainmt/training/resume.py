@@ -48,7 +48,7 @@ class TrainingStopped(KeyboardInterrupt):
     """
 
 # %% ../../nbs/training/resume.ipynb #d9c42859
-def _named(place):
+def _spelt(place):
     return f'epoch {place[0]}, batch {place[1]}'
 
 
@@ -215,8 +215,8 @@ class KeepState(PlainErrors):
                     f'({e}). Make room, or choose another folder.'
                 ) from e
             warnings.warn(
-                f'{self.folder}: the state at {_named(place)} could not be written '
-                f'({e}). Training goes on; the state at {_named(self.last)} is kept.'
+                f'{self.folder}: the state at {_spelt(place)} could not be written '
+                f'({e}). Training goes on; the state at {_spelt(self.last)} is kept.'
             )
         self.started = time.monotonic()
         self.seconds += time.perf_counter() - began
@@ -225,7 +225,7 @@ class KeepState(PlainErrors):
         self.write((self.epoch, batch), own)
         raise TrainingStopped(
             f'stopped by {self.asked or "another process"}; the state at '
-            f'{_named(self.last)} is in {self.folder}. The same call goes on from '
+            f'{_spelt(self.last)} is in {self.folder}. The same call goes on from '
             'there.'
         )
 
