@@ -1,11 +1,16 @@
-"""How close the CNN comes to the rate at which one core can multiply, at the full 2 mm volume: python benchmarks/cnn.py
+"""How close the CNN comes to the rate at which one core can multiply, at the full 2 mm
+volume: python benchmarks/cnn.py
 
-Process CPU time on one thread; the arrangements and the limit take turns within each round, so that a busy machine slows all of them
-alike, and every ratio is taken within its round (the table gives medians). The limit is the faster of two micro-benchmarks: a large matrix product,
-and a pure convolution of the second conv block's shape with its channels last. `naive` is the released arrangement: all frames at once,
-channels first, the plain first layer. `ours` is `PatchEmbed` as it comes. Rates count the multiplications of the plain formula and, in
-training, twice as many for the backward pass (once for the first layer: nobody asks for the gradient of the voxels), so work that is repeated or
-padded counts against us. Peak memory is the resident size of a fresh process at its highest, less its size before the run (Linux). About five minutes.
+Process CPU time on one thread; the arrangements and the limit take turns within each
+round, so that a busy machine slows all of them alike, and every ratio is taken within
+its round (the table gives medians). The limit is the faster of two micro-benchmarks: a
+large matrix product, and a pure convolution of the second conv block's shape with its
+channels last. `naive` is the released arrangement: all frames at once, channels first,
+the plain first layer. `ours` is `PatchEmbed` as it comes. Rates count the
+multiplications of the plain formula and, in training, twice as many for the backward
+pass (once for the first layer: nobody asks for the gradient of the voxels), so work
+that is repeated or padded counts against us. Peak memory is the resident size of a
+fresh process at its highest, less its size before the run (Linux). About five minutes.
 """
 
 import argparse

@@ -1,10 +1,15 @@
-"""The selective scan on a processor: every form side by side, each number with its goal and with the limit of this processor. `make bench` runs it.
+"""The selective scan on a processor: every form side by side, each number with its goal
+and with the limit of this processor. `make bench` runs it.
 
-All measurements are of this one run: process CPU time (wall time only where two cores are compared with one), one thread, float32, 16 cells. What is compared takes turns in
-each round, so that a busy machine slows all of them alike; the table has the median of the rounds. Peers:
+All measurements are of this one run: process CPU time (wall time only where two cores
+are compared with one), one thread, float32, 16 cells. What is compared takes turns in
+each round, so that a busy machine slows all of them alike; the table has the median of
+the rounds. Peers:
 
-    mambapy     its parallel scan in plain PyTorch, from the package mambapy (no requirement of this project: `make bench` puts it into .venv/peers)
-    HF loop     what transformers' Mamba does without CUDA kernels: everything discretised at once, then one token after the other, channels first
+    mambapy     its parallel scan in plain PyTorch, from the package mambapy (no
+                requirement of this project: `make bench` puts it into .venv/peers)
+    HF loop     what transformers' Mamba does without CUDA kernels: everything
+                discretised at once, then one token after the other, channels first
 
     python benchmarks/scan.py            everything, some minutes
     python benchmarks/scan.py --quick    small sizes and two rounds: does it run?
@@ -21,22 +26,13 @@ from concurrent.futures import ThreadPoolExecutor
 os.environ.update(OMP_NUM_THREADS='1')
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from brainmt.kernels import fused_mixer
+from brainmt.kernels.numba_tools import compiled, signature
 from brainmt.kernels.scan import selective_scan_chunked, selective_scan_ref
 from brainmt.kernels.scan_cpu import selective_scan_numba
-from brainmt.kernels.simd import (
-    LANES,
-    add_times,
-    compiled,
-    exp2_four,
-    full,
-    load_four,
-    signature,
-    store_four,
-    times,
-)
+from brainmt.kernels.simd import LANES, add_times, exp2_four, load_four, store_four
+from brainmt.kernels.testing import draw_scan, errors
 from brainmt.model.mamba import MambaMixer, mix
 
 sys.path.append(os.path.join(sys.prefix, 'peers'))
@@ -73,20 +69,16 @@ def loop(*args):
 
 
 def mambapy(u, delta, A, B, C):
-    # (b, l, d, n)
-    states = pscan(
-        torch.exp(delta.unsqueeze(-1) * A),
-        delta.unsqueeze(-1) * B.unsqueeze(2) * u.unsqueeze(-1),
-    )
+    decay = torch.exp(delta.unsqueeze(-1) * A)
+    enter = delta.unsqueeze(-1) * B.unsqueeze(2) * u.unsqueeze(-1)
+    states = pscan(decay, enter)  # (b, l, d, n)
     return (states @ C.unsqueeze(-1)).squeeze(3)
 
 
 def hf_loop(u, delta, A, B, C):
     u, delta = u.transpose(1, 2), delta.transpose(1, 2)  # (b, d, l)
-    decay, enter = (
-        torch.exp(A[None, :, None] * delta[..., None]),
-        delta[..., None] * B[:, None] * u[..., None],
-    )
+    decay = torch.exp(A[None, :, None] * delta[..., None])
+    enter = delta[..., None] * B[:, None] * u[..., None]
     h, y = u.new_zeros(len(u), *A.shape), []
     for t in range(u.shape[2]):
         h = decay[:, :, t] * h + enter[:, :, t]
@@ -122,12 +114,9 @@ def race(run, contestants, args, rounds, repeats=None, clock=time.process_time):
     table = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, scan in contestants.items():
-            table[name].append(
-                statistics.median(
-                    seconds(run, scan, args, dy, clock=clock)
-                    for _ in range((repeats or {}).get(name, 1))
-                )
-            )
+            times = (repeats or {}).get(name, 1)
+            found = [seconds(run, scan, args, dy, clock=clock) for _ in range(times)]
+            table[name].append(statistics.median(found))
     return table
 
 
@@ -162,15 +151,9 @@ def limits(rounds):
     """ns per token and channel that the arithmetic alone takes, forward and both
     passes, from the rates of exponentials and multiply-adds on registers.
     """
-    kernels, x, scratch, n = (
-        compiled(
-            'the limit',
-            *[(f, signature('f2c')) for f in (_exponentials, _multiply_adds)],
-        ),
-        torch.rand(16, LANES).neg().numpy(),
-        np.empty((1, LANES), np.float32),
-        200_000,
-    )
+    types, n = signature('f2c'), 200_000
+    kernels = compiled('the limit', (_exponentials, types), (_multiply_adds, types))
+    x, scratch = torch.rand(16, LANES).neg().numpy(), np.empty((1, LANES), np.float32)
     for k in kernels:
         k(0, n, scratch, x)
     # ns for a register
@@ -189,23 +172,13 @@ def two_cores():
     part: what this machine has to give at the moment.
     """
     (kernel,) = compiled('the limit', (_exponentials, signature('f2c')))
-    xs, scratch, pool, n = (
-        [torch.rand(16, LANES).neg().numpy() for _ in range(2)],
-        np.empty((1, LANES), np.float32),
-        ThreadPoolExecutor(2),
-        400_000,
-    )
+    xs = [torch.rand(16, LANES).neg().numpy() for _ in range(2)]
+    scratch, pool, n = np.empty((1, LANES), np.float32), ThreadPoolExecutor(2), 400_000
+    both = lambda: list(pool.map(lambda x: kernel(0, n, scratch, x), xs))
 
     def now():
         one = seconds(kernel, 0, n, scratch, xs[0], clock=time.perf_counter)
-        return (
-            2
-            * one
-            / seconds(
-                lambda: list(pool.map(lambda x: kernel(0, n, scratch, x), xs)),
-                clock=time.perf_counter,
-            )
-        )
+        return 2 * one / seconds(both, clock=time.perf_counter)
 
     return now
 
@@ -235,56 +208,22 @@ def extra_memory(name, l, d):
 
 
 def in_child(name, l, d):
-    return float(
-        subprocess.run(
-            [sys.executable, __file__, '--memory', name, str(l), str(d)],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    )
+    command = [sys.executable, __file__, '--memory', name, str(l), str(d)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 # ---- precision
 
 
-def errors(l=500, d=48):
+def worst_error(l=500, d=48):
     """The worst ‖g − g64‖/‖g64‖ over the result, every gradient and both directions,
     for steps from 0.001 to 8.
     """
-    torch.manual_seed(0)
-    step = torch.exp(torch.rand(2, l, d).double() * np.log(8000) + np.log(0.001))
-    args = [
-        torch.randn(2, l, d),
-        step + torch.log(-torch.expm1(-step)),
-        -torch.arange(1.0, N + 1).repeat(d, 1),
-        torch.randn(2, l, N),
-        torch.randn(2, l, N),
-        torch.randn(d),
-        torch.randn(2, l, d),
-        0.01 * torch.randn(d),
-    ]
-    args, dy = [t.float().requires_grad_() for t in args], torch.randn(2, l, d)
-    worst = {}
+    args, worst = draw_scan(2, l, d, N), {}
     for reverse in (False, True):
-
-        def value_and_grads(scan, args, dy):
-            y = scan(*args, reverse=reverse)
-            return y, *torch.autograd.grad(y, args, dy)
-
-        exact = value_and_grads(
-            selective_scan_ref,
-            [t.detach().double().requires_grad_() for t in args],
-            dy.double(),
-        )
-        for name, found, true in zip(
-            ('y', *NAMES, 'D', 'z', 'delta_bias'),
-            value_and_grads(selective_scan_numba, args, dy),
-            exact,
-        ):
-            worst[name] = max(
-                worst.get(name, 0), ((found - true).norm() / true.norm()).item()
-            )
+        found = errors(selective_scan_numba, selective_scan_ref, args, reverse=reverse)
+        worst = {name: max(error, worst.get(name, 0)) for name, error in found.items()}
     return max(worst, key=worst.get), max(worst.values())
 
 
@@ -297,10 +236,8 @@ def layers(rounds, l, d=512):
     """
     for both in (False, True):
         torch.manual_seed(0)
-        m, hidden = (
-            MambaMixer(d, bidirectional=both),
-            torch.randn(1, l, d, requires_grad=True),
-        )
+        m = MambaMixer(d, bidirectional=both)
+        hidden = torch.randn(1, l, d, requires_grad=True)
         contestants = {
             'step by step': lambda h, *_: m.out_proj(mix(m.in_proj(h), m.directions())),
             'fused': lambda h, *_: m.out_proj(
@@ -479,7 +416,7 @@ def main():
             )
     line(
         'worst relative error of a gradient, Δ up to 8',
-        '{1:.1e} ({0})'.format(*errors()),
+        '{1:.1e} ({0})'.format(*worst_error()),
         '≤ 2e-6',
         'float32 rounds at 6e-8',
     )
@@ -494,16 +431,19 @@ def main():
                 )
             given.append(machine())
         torch.set_num_threads(1)
+        one, two = by_threads[1][1:], by_threads[2][1:]
+        arithmetic = (
+            f'{statistics.median(given[1:]):.2f}× for arithmetic alone, taking turns'
+        )
+        if l > 2000:
+            arithmetic += (
+                '; here fresh memory, 40 MB an array, is prepared by the system'
+            )
         line(
             f'two cores over one, both passes, d=1024, {at(l)}, wall time',
-            f'{statistics.median(a / b for a, b in zip(by_threads[1][1:], by_threads[2][1:])):.2f}×',
+            f'{statistics.median(a / b for a, b in zip(one, two)):.2f}×',
             '≥ 1.8',
-            f'{statistics.median(given[1:]):.2f}× for arithmetic alone, taking turns'
-            + (
-                ''
-                if l == 2000
-                else '; here fresh memory, 40 MB an array, is prepared by the system'
-            ),
+            arithmetic,
         )
 
 

@@ -1,23 +1,33 @@
-"""The selective scan and the causal convolution on a CUDA GPU: brainmt's Triton kernels against mamba-ssm's and causal-conv1d's, forward and with the backward
-pass, in time and memory.
+"""The selective scan and the causal convolution on a CUDA GPU: brainmt's Triton kernels
+against mamba-ssm's and causal-conv1d's, forward and with the backward pass, in time and
+memory.
 
-    python benchmarks/scan_gpu.py             b = 1, d = 1024, N = 16, L = 50,401, both directions, bfloat16: the size of BrainMT's default
-    python benchmarks/scan_gpu.py --tune      the scan's Triton kernels with other chunks, tiles and groups
-    python benchmarks/scan_gpu.py --conv      the convolution alone: 4 taps, SiLU, each direction in turn
+    python benchmarks/scan_gpu.py           b = 1, d = 1024, N = 16, L = 50,401, both
+                                            directions, bfloat16: BrainMT's default
+    python benchmarks/scan_gpu.py --tune    the scan's Triton kernels with other
+                                            chunks, tiles and groups
+    python benchmarks/scan_gpu.py --conv    the convolution alone: 4 taps, SiLU, each
+                                            direction in turn
 
-Both directions: Triton runs them in one launch. mamba-ssm runs its kernel twice, measured twice over: `mamba_ssm` gets tensors that already lie as it wants
-them, (b, d, l), and already flipped, its best case; `mamba_ssm, adapted` gets what brainmt's layers have, (b, l, d), and transposes and flips.
-The convolution is measured on one half of a wider array, as `in_proj` emits it, channels last, which causal-conv1d takes as well; its second direction flips there. The
-bytes that must be read and written give a limit: it is printed as the bandwidth that was reached.
-First every one is held against the chunked form in float64, at a length of 1,000. Then they take turns within each round; the table gives medians of CUDA
-events, and the peak of memory above what is there before the call. Goals: at least 1.0 times mamba_ssm forward and with the backward pass, 1.3 times hoped
-for; memory no higher. Ends with 2 and a sentence where there is no GPU, with 1 where a result is wrong.
+Both directions: Triton runs them in one launch. mamba-ssm runs its kernel twice,
+measured twice over: `mamba_ssm` gets tensors that already lie as it wants them, (b, d,
+l), and already flipped, its best case; `mamba_ssm, adapted` gets what brainmt's layers
+have, (b, l, d), and transposes and flips. The convolution is measured on one half of a
+wider array, as `in_proj` emits it, channels last, which causal-conv1d takes as well;
+its second direction flips there. The bytes that must be read and written give a limit:
+it is printed as the bandwidth that was reached. First every one is held against the
+chunked form in float64, at a length of 1,000. Then they take turns within each round;
+the table gives medians of CUDA events, and the peak of memory above what is there
+before the call. Goals: at least 1.0 times mamba_ssm forward and with the backward pass,
+1.3 times hoped for; memory no higher. Ends with 2 and a sentence where there is no GPU,
+with 1 where a result is wrong.
 """
 
 import argparse
 import itertools
 import statistics
 import sys
+from functools import partial
 
 import torch
 
@@ -200,33 +210,19 @@ def convolutions(a, dtype, taps=4):
     def made(length):
         g = torch.Generator('cuda').manual_seed(0)
         normal = lambda *shape: torch.randn(*shape, generator=g, device='cuda')
-        x = (
-            normal(a.batch, length, 2 * a.channels)
-            .to(dtype)[..., : a.channels]
-            .detach()
-            .requires_grad_()
-        )
-        return tuple(
-            (
-                x,
-                normal(a.channels, taps).requires_grad_(),
-                normal(a.channels).requires_grad_(),
-            )
-            for _ in range(2)
-        )
+        x = normal(a.batch, length, 2 * a.channels).to(dtype)[..., : a.channels]
+        x = x.detach().requires_grad_()
+        filters = lambda: (normal(a.channels, taps), normal(a.channels))
+        return tuple((x, *(t.requires_grad_() for t in filters())) for _ in range(2))
 
-    both = lambda conv: (
-        lambda forward, backward: (conv(*forward), conv(*backward, reverse=True))
-    )
-    convs, exact = (
-        {
-            'triton': both(causal_conv_triton),
-            'torch': both(
-                lambda *args, **kw: causal_conv(*args, backend='torch', **kw)
-            ),
-        },
-        both(lambda *args, **kw: causal_conv(*args, backend='reference', **kw)),
-    )
+    def both(conv):
+        return lambda first, second: (conv(*first), conv(*second, reverse=True))
+
+    convs = {
+        'triton': both(causal_conv_triton),
+        'torch': both(partial(causal_conv, backend='torch')),
+    }
+    exact = both(partial(causal_conv, backend='reference'))
     if reason := why_not_causal_conv1d('cuda'):
         print(f'\nWithout causal_conv1d: {reason}')
     else:
@@ -270,11 +266,9 @@ def main():
     parser.add_argument('--tune', action='store_true')
     parser.add_argument('--conv', action='store_true', help='the convolution alone')
     a = parser.parse_args()
-    reason = (
-        why_not_triton('cuda')
-        if torch.cuda.is_available()
-        else 'it needs a CUDA GPU, and PyTorch sees none here.'
-    )
+    reason = 'it needs a CUDA GPU, and PyTorch sees none here.'
+    if torch.cuda.is_available():
+        reason = why_not_triton('cuda')
     if reason:
         print(f'This benchmark cannot run: {reason}', file=sys.stderr)
         sys.exit(2)
@@ -283,20 +277,16 @@ def main():
     print(
         f'{torch.cuda.get_device_name()}, torch {torch.__version__}; b={a.batch} '
         f'd={a.channels} N={a.cells} L={a.length:,} {a.dtype}, both directions'
-        + ', gated'
-        * a.gate
+        f'{", gated" * a.gate}'
     )
     if a.conv:
         return convolutions(a, dtype)
 
     scans = {'triton': selective_scan_triton_both}
     if a.tune:
-        scans |= {
-            f'triton, chunk={c} tile={t} group={g}': lambda f, b, k=dict(chunk=c, tile=t, group=g): (
-                selective_scan_triton_both(f, b, **k)
-            )
-            for c, t, g in itertools.product((64, 128, 256), (4, 8), (4, 8, 16))
-        }
+        for c, t, g in itertools.product((64, 128, 256), (4, 8), (4, 8, 16)):
+            tuned = partial(selective_scan_triton_both, chunk=c, tile=t, group=g)
+            scans[f'triton, chunk={c} tile={t} group={g}'] = tuned
     elif reason := why_not_mamba_ssm('cuda'):
         print(f'Without mamba_ssm: {reason}')
     else:

@@ -83,7 +83,9 @@ def fingerprint(
     else:
         own, space = run.grid, find_space(run, cfg.space)
     grid = own if cfg.grid == 'native' else named_grid(cfg.grid)
-    mask = cfg.mask if cfg.mask != 'auto' else 'template' if space == 'MNI' else 'own'
+    mask = cfg.mask
+    if mask == 'auto':
+        mask = 'template' if space == 'MNI' else 'own'
     return dict(
         format_version=FORMAT_VERSION,
         grid=grid.name,

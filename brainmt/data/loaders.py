@@ -81,7 +81,7 @@ class WindowLoader(DataLoader):
         return super().new(dataset, cls, **kwargs)
 
 # %% ../../nbs/data/loaders.ipynb #745f5c39
-def _runs_of_usable_runs(runs, table, split):
+def _joined_by_id(runs, table, split):
     """side → [(subject in the table, run), ...], all runs of a subject on the subject's
     side; and subject of the split → subject of the scans.
     """
@@ -98,9 +98,8 @@ def _runs_of_usable_runs(runs, table, split):
     for side, ids in split.sides.items():
         sides[side] = []
         for s in ids:
-            sides[side] += (
-                [(partner[s], r) for r in runs[scans[s]]] if s in scans else []
-            )
+            if s in scans:
+                sides[side] += [(partner[s], r) for r in runs[scans[s]]]
         for s, r in sides[side]:
             other, first = seen.setdefault(r.checksum, (side, s))
             if other != side:
@@ -115,12 +114,8 @@ def _usable_runs(runs, table, split, n_frames, short):
     """train/valid → [(subject in the table, run), ...]; the split's subjects without a
     scan; and the runs that were skipped.
     """
-    (joined, scans), sides, missing, skipped = (
-        _runs_of_usable_runs(runs, table, split),
-        {},
-        [],
-        [],
-    )
+    joined, scans = _joined_by_id(runs, table, split)
+    sides, missing, skipped = {}, [], []
     for side in ('train', 'valid'):
         ids, pairs = split.sides[side], joined[side]
         missing += [s for s in ids if s not in scans]

@@ -35,7 +35,8 @@ def _chosen_confounds(path: Path, choice: str) -> pd.DataFrame:
     lost = [p for p in wanted if not fnmatch.filter(map(str, table), p)]
     if lost:
         raise InputError(f'{path}: no column {lost[0]!r}. It has {listed(table, 12)}.')
-    return table[[c for c in table if any(fnmatch.fnmatch(str(c), p) for p in wanted)]]
+    found = {c for p in wanted for c in fnmatch.filter(map(str, table), p)}
+    return table[[c for c in table if str(c) in found]]
 
 # %% ../../nbs/data/nuisance.ipynb #1c18de18
 def _simple_confounds(scan: Scan) -> pd.DataFrame:

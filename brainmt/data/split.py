@@ -147,7 +147,10 @@ def _unit_labels(group_of, stratify):
 
 # %% ../../nbs/data/split.ipynb #a4ba6123
 def _sides(group_of, side_of):
-    return [sorted(s for s, u in group_of.items() if side_of[u] == i) for i in range(3)]
+    sides = [], [], []
+    for s in sorted(group_of):
+        sides[side_of[group_of[s]]].append(s)
+    return sides
 
 
 def _refuse_few(group_of, groups, n, what):
@@ -353,7 +356,7 @@ def audit_split(
     Raises `InputError` on a subject, family, site or identical scan on two sides, and
     on unknown subjects.
     """
-    sides = {k: [subject_id(s) for s in v] for k, v in split.sides.items()}
+    sides = {k: list(map(subject_id, v)) for k, v in split.sides.items()}
     everybody = [s for ids in sides.values() for s in ids]
     if not sides['train']:
         raise InputError(
@@ -363,14 +366,12 @@ def audit_split(
     _refuse_shared(sides, lambda s: [s], lambda k: f'subject {k!r}')
     remedy = 'Leave out who has none, or read them with read_groups.'
     for g in groupings(groups):
-        group, name = (
-            value_of_each(everybody, g, 'groups', remedy),
-            getattr(g, 'name', ''),
-        )
+        group = value_of_each(everybody, g, 'groups', remedy)
+        name = getattr(g, 'name', None) or 'group'
         _refuse_shared(
             sides,
             lambda s: [subject_id(group[s])],
-            lambda k: f'{name or "group"} {k!r}',
+            lambda k: f'{name} {k!r}',
         )
     if runs is not None:
         checksums = {}
@@ -393,5 +394,7 @@ def audit_split(
             f'{table.attrs.get("source", "the table")} ({len(lost)} in all). Expected '
             'one for each; split the subjects of the table.'
         )
-    means = {k: table.loc[[partner[s] for s in v]].mean() for k, v in sides.items()}
+    means = {}
+    for side, ids in sides.items():
+        means[side] = table.loc[[partner[s] for s in ids]].mean()
     return summary.join(pd.DataFrame(means).T.add_prefix('mean '))

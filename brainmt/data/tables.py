@@ -199,12 +199,14 @@ def _pickled_columns(found, raw):
         ]
         names = dict.fromkeys(name for row in rows for name in row)
         _check_claim(len(rows) * (len(names) - 1), raw)
-        columns = {name: [row.get(name) for row in rows] for name in names}
-    cells = {
-        _pickled_text(name): [_pickled_text(v) for v in values]
-        for name, values in columns.items()
-    }
-    _check_claim(sum(len(v) for c in cells.values() for v in c) // 100, raw)
+        columns = {}
+        for name in names:
+            columns[name] = [row.get(name) for row in rows]
+    cells, letters = {}, 0
+    for name, values in columns.items():
+        texts = cells[_pickled_text(name)] = list(map(_pickled_text, values))
+        letters += sum(map(len, texts))
+    _check_claim(letters // 100, raw)
     return cells
 
 

@@ -90,13 +90,12 @@ def _scan_kernel(
         for first in range(0, l, CHUNK_NUMBA):
             count = min(CHUNK_NUMBA, l - first)
             start, way = (l - 1 - first, -1) if reverse else (first, 1)
-            ahead = way * CHUNK_NUMBA
             for p in range(first_pair, min(pairs, first_pair + group)):
                 at = (p - first_pair) * rows
                 if starts.shape[1]:
                     for r in range(rows):
-                        place = i, first // CHUNK_NUMBA, p * rows + r, 0
-                        store(starts, place, load(state, (at + r, 0)))
+                        h0 = load(state, (at + r, 0))
+                        store(starts, (i, first // CHUNK_NUMBA, p * rows + r, 0), h0)
                 c = p * PAIR
                 for half in range(2):
                     e = half * LANES
@@ -106,15 +105,15 @@ def _scan_kernel(
                         if positive:
                             step = softplus(step)
                         store(DT, (j, e), step)
-                        will_read(delta, (i, t + ahead, c + e))
+                        will_read(delta, (i, t + way * CHUNK_NUMBA, c + e))
                         t += way
                 A4, h, t = load_four(A, p * rows), load_four(state, at), start
                 skip = load(D, (c,)), load(D, (c + LANES,))
                 for j in range(count):  # cells 0 and 1
                     dt = load_pair(DT, j)
                     x, x2 = load(u, (i, t, c)), load(u, (i, t, c + LANES))
-                    will_read(u, (i, t + ahead, c))
-                    will_read(u, (i, t + ahead, c + LANES))
+                    will_read(u, (i, t + way * CHUNK_NUMBA, c))
+                    will_read(u, (i, t + way * CHUNK_NUMBA, c + LANES))
                     will_write(y, (i, t, c))
                     will_write(y, (i, t, c + LANES))
                     store(X, (j, 0), dt[0] * x)

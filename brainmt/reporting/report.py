@@ -11,134 +11,25 @@ __all__ = ['COLUMNS', 'baseline_text', 'write_report']
 #     metrics = evaluate(predictions, table, 'classification')
 #     write_report('runs/demo', ReportData(title='Lag effect', metrics=metrics))
 
-import io
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ..core import whole_file
-from ..evaluation.calibration import calibration
-from ..evaluation.metrics import MAIN, confusion, confusion_classes
-from . import plots
+from ..evaluation.metrics import MAIN
+from .figures import figure_png, report_figures
 from .page import in_words, metric_text, png_uri, render, value_text
 from brainmt.reporting.results import (
     AttributionSummary,
     ReportData,
-    calibration_bins,
     not_told,
     report_numbers,
     split_rows,
 )
 from .verdict import against_baselines, as_score, p_text, verdict
-
-# %% ../../nbs/reporting/report.ipynb #2aa9e8b9
-def _two_class_figures(p, null, auroc):
-    "ROC, precision–recall, calibration and confusion of two classes."
-    false, true, _ = roc_curve(p.target, p.probability)
-    precision, recall, _ = precision_recall_curve(p.target, p.probability)
-    null_roc = null_pr = None
-    if null is not None and 'probability' in null:
-        null_roc = roc_curve(null.target, null.probability)[:2]
-        null_pr = precision_recall_curve(null.target, null.probability)[1::-1]
-    legend = 'model' if auroc is None else f'model, AUROC {auroc:.2f}'
-    bins = calibration(p.target, p.probability, calibration_bins(len(p)))
-    return dict(
-        roc=plots.plot_roc({legend: (false, true)}, null_roc),
-        pr=plots.plot_pr({'model': (recall, precision)}, p.target.mean(), null_pr),
-        calibration=plots.plot_calibration(bins),
-        confusion=plots.plot_confusion(confusion(p.target, p.probability)),
-    )
-
-# %% ../../nbs/reporting/report.ipynb #0989da8d
-def _multiclass_figures(p):
-    "One ROC curve a class, six at most, and the confusion matrix."
-    columns = [c for c in p if str(c).startswith('probability_')]
-    names = [c.removeprefix('probability_') for c in columns]
-    if not names:
-        return {}
-    y, q = p.target.to_numpy(), p[columns].to_numpy()
-    if not pd.api.types.is_numeric_dtype(p.target):
-        y = np.array([names.index(str(name)) for name in y])
-    curves = {}
-    for i, name in enumerate(names):
-        if 0 < (y == i).sum() < len(y) and len(curves) < 6:
-            curves[name] = roc_curve(y == i, q[:, i])[:2]
-    counts = confusion_classes(y, q)
-    return dict(
-        roc=plots.plot_roc(curves), confusion=plots.plot_confusion(counts, names)
-    )
-
-
-def _value_figures(p):
-    "Predicted against true values, and the residuals of a single value."
-    kind = 'value' if any(str(c).startswith('value') for c in p) else 'prediction'
-    targets = [c for c in map(str, p.columns) if c.startswith('target_')]
-    several = bool(targets)
-    targets = targets or ['target']
-    y = p[targets].to_numpy(float).ravel()
-    yhat = p[[c.replace('target', kind, 1) for c in targets]].to_numpy(float).ravel()
-    some = slice(None, None, max(1, len(y) // 3000))
-    figures = dict(scatter=plots.plot_scatter(y[some], yhat[some]))
-    if not several:
-        figures['residuals'] = plots.plot_residuals(y, yhat)
-    return figures
-
-
-def _prediction_figures(data, auroc):
-    p = data.predictions
-    if p is None or not len(p) or not any(str(c).startswith('target') for c in p):
-        return {}
-    if data.task in ('regression', 'connectivity'):
-        return _value_figures(p)
-    if data.task == 'multiclass':
-        return _multiclass_figures(p)
-    if 'probability' in p and p.target.nunique() == 2:
-        return _two_class_figures(p, data.null_predictions, auroc)
-    return {}
-
-# %% ../../nbs/reporting/report.ipynb #d69b3a13
-def _interval_rows(data, name):
-    "Name → main metric of the model, its null control and the baselines."
-    found = {'model': data.metrics, 'shuffled labels': data.null_metrics}
-    found |= data.baselines
-    return {who: as_score(m[name]) for who, m in found.items() if name in m}
-
-
-def _figures(data: ReportData) -> dict:
-    "name → Figure, for everything the data allow."
-    name, chance = MAIN[data.task]
-    main = as_score(data.metrics[name]) if name in data.metrics else {}
-    chance = main.get('chance', 0.0) if chance is None else chance
-    figures = {}
-    if main:
-        rows = _interval_rows(data, name)
-        figures['intervals'] = plots.plot_intervals(rows, chance, in_words(name))
-    figures |= _prediction_figures(data, main.get('value'))
-    for i, group in enumerate(data.groups):
-        if group.value.notna().any():
-            figures[f'group_{i}'] = plots.plot_groups(group, chance)
-    if data.seeds is not None:
-        names = list(data.metrics or data.seeds.index)[:3]
-        figures['seeds'] = plots.plot_seeds(data.seeds, names)
-    if data.windows_by_length is not None:
-        figures['windows'] = plots.plot_windows(data.windows_by_length)
-    if data.history is not None and len(data.history):
-        figures['learning_curve'] = plots.plot_learning_curve(data.history)
-        figures['metric_curve'] = plots.plot_metric_curve(data.history)
-    if data.attribution and data.attribution.nifti:
-        figures['glass_brain'] = plots.plot_glass_brain(data.attribution.nifti)
-    return {k: figure for k, figure in figures.items() if figure is not None}
-
-
-def _figure_png(figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=130, facecolor='white')
-    return buffer.getvalue()
 
 # %% ../../nbs/reporting/report.ipynb #48b2ad9b
 def _interval_text(score, text=metric_text):
@@ -151,17 +42,13 @@ def _metric_rows(metrics, null):
     for name, value in metrics.items():
         score = as_score(value)
         control = as_score(null[name]) if name in null else {}
-        p = (
-            p_text(score['p']).removeprefix('p ').removeprefix('= ')
-            if 'p' in score
-            else '–'
-        )
+        p = p_text(score['p']) if 'p' in score else '–'
         row = dict(
             name=in_words(name),
             value=metric_text(score['value']),
             interval=_interval_text(score),
             chance=metric_text(score['chance']) if 'chance' in score else '–',
-            p=p,
+            p=p.removeprefix('p ').removeprefix('= '),
             null=metric_text(control['value']) if control else '–',
             null_interval=_interval_text(control),
         )
@@ -208,7 +95,9 @@ def _group_blocks(groups):
 def _seed_rows(seeds):
     "Mean, standard deviation, lowest and highest of each metric."
     rows = []
-    for name, r in seeds.iterrows() if seeds is not None else ():
+    if seeds is None:
+        return rows
+    for name, r in seeds.iterrows():
         runs = r.iloc[5:].astype(float)
         values = r['mean'], r['sd'], runs.min(), runs.max()
         rows.append((in_words(name), *map(metric_text, values)))
@@ -349,10 +238,11 @@ def write_report(
     Raises `InputError` for a map that is missing.
     """
     folder = Path(folder)
-    images = {name: _figure_png(figure) for name, figure in _figures(data).items()}
-    for name, png in images.items() if plots else ():
-        with whole_file(folder / 'plots' / f'{name}.png') as tmp:
-            tmp.write_bytes(png)
+    images = {name: figure_png(figure) for name, figure in report_figures(data).items()}
+    if plots:
+        for name, png in images.items():
+            with whole_file(folder / 'plots' / f'{name}.png') as tmp:
+                tmp.write_bytes(png)
     with whole_file(folder / 'metrics.json') as tmp:
         text = json.dumps(report_numbers(data), indent=1, allow_nan=False)
         tmp.write_text(text, encoding='utf-8')
