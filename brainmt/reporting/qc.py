@@ -15,7 +15,6 @@ __all__ = ['write_qc']
 #     write_qc('store', read_manifest('store'), 'store')
 
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,142 +22,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import listed, whole_file
-from ..data.quality import FD_HIGH, concerns, finite_number
+from ..core import whole_file
+from ..data.quality import FD_HIGH, finite_number
 from ..data.store import open_run
 from .charts import NUMBERS, histogram, run_curves
-from .page import asset, many, png_uri, render, value_text
+from brainmt.reporting.cohort_text import (
+    STATES,
+    grouped_reasons,
+    headline,
+    names_only,
+    preparation,
+    text_or,
+    with_state,
+)
+from .page import asset, many, png_uri, render
 from .thumbnails import run_panels, thumbnail
-
-# %% ../../nbs/reporting/qc.ipynb #d9d62c18
-# never by colour alone
-_STATES = dict(
-    look='⚠︎ look',
-    fine='✓ fine',
-    skipped='↷ skipped',
-    failed='✗ failed',
-    waiting='… waiting',
-)
-
-
-def _text_or(value, other='') -> str:
-    "The value as text, or `other` when there is none."
-    empty = value is None or value is pd.NA or value == ''
-    empty = empty or (isinstance(value, float) and np.isnan(value))
-    return other if empty else str(value)
-
-
-def _names_only(text: str, *places) -> str:
-    """The text with every path cut down to its last part; `places` are paths that may
-    hold blanks.
-    """
-    for place in filter(None, map(_text_or, places)):
-        text = text.replace(place, Path(place).name)
-    return re.sub(
-        r'(?<![\w:/\\.<])(?:[A-Za-z]:)?(?:[/\\][^\s/\\]*\w[^\s/\\]*){2,}[/\\]?',
-        lambda path: re.split(r'[/\\]', path[0].rstrip('/\\'))[-1],
-        text,
-    )
-
-
-def _with_state(row: dict) -> dict:
-    """The row with its `kind` (a key of `_STATES`), its `concerns` in words, and `why`
-    it is not there.
-    """
-    status, source = _text_or(row.get('status'), 'done'), _text_or(row.get('source'))
-    # skipped, for it was finished before
-    kept = status == 'done' or (status == 'skipped' and _text_or(row.get('file')) != '')
-    found = concerns(row) if kept else []
-    if kept:
-        kind = 'look' if found else 'fine'
-    else:
-        kind = status if status in _STATES else 'failed'
-    why = _names_only(_text_or(row.get('reason')), source)
-    why = why.removeprefix(f'{Path(source).name}: ')
-    return row | dict(kind=kind, concerns=found, why=why)
-
-# %% ../../nbs/reporting/qc.ipynb #4e72691b
-def _headline(rows: list) -> str:
-    "'9 scans: 6 done, 1 skipped, 2 failed; 3 of the 6 in the store deserve a look.'"
-    count = Counter(_text_or(row.get('status'), 'done') for row in rows)
-    names = [name for name in ('done', 'skipped', 'failed') if count[name]]
-    names += [name for name in count if name not in names and count[name]]
-    parts = ', '.join(f'{count[name]:,} {name}' for name in names)
-    kept = sum(row['kind'] in ('fine', 'look') for row in rows)
-    look = sum(row['kind'] == 'look' for row in rows)
-    if not kept:
-        end = 'none is in the store'
-    elif not look:
-        end = f'none of the {kept:,} in the store needs a second look'
-    else:
-        verb = 'deserves' if look == 1 else 'deserve'
-        end = f'{look:,} of the {kept:,} in the store {verb} a look'
-    return many(len(rows), 'scan') + (f': {parts}' if parts else '') + f'; {end}.'
-
-# %% ../../nbs/reporting/qc.ipynb #b57db86c
-def _reasons(rows: list) -> list[dict]:
-    """Reasons for failed or skipped runs, most frequent first: kind, text with … for
-    what differs, count, and the first subjects.
-    """
-    found = {}
-    for row in rows:
-        if row['kind'] in ('failed', 'skipped'):
-            text = re.sub(r'^\S*[/\\.]\S*: ', '', row['why'])  # the file, in front
-            pattern = re.sub(r'\S*\w\.\w\S*|\d[\d.,]*', '…', text)
-            found.setdefault((row['kind'], pattern), []).append(row)
-    reasons = []
-    for (kind, pattern), same in found.items():
-        text = pattern if len(same) > 1 else same[0]['why']
-        who = [_text_or(row.get('subject'), '?') for row in same]
-        reason = dict(kind=kind, text=text or 'no reason was given', count=len(same))
-        reasons.append(reason | dict(who=listed(who, 5)))
-    return sorted(reasons, key=lambda reason: -reason['count'])
-
-# %% ../../nbs/reporting/qc.ipynb #9adb595e
-_SCALING = dict(
-    zscore_voxelwise='each voxel z-scored over time',
-    zscore='one z-score for the whole run',
-    minmax='scaled to 0 … 1',
-    none='not rescaled',
-)
-
-
-def _preparation_text(f: Mapping) -> str:
-    "One fingerprint as a sentence."
-    grid, how = f'Grid {f.get("grid", "unknown")}', str(f.get('normalization'))
-    if isinstance(f.get('shape'), (list, tuple)):
-        size = f' of {f["voxel_size"]} mm' if f.get('voxel_size') else ''
-        grid += f' ({"×".join(map(str, f["shape"]))} voxels{size})'
-    confounds = f.get('confounds', 'none')
-    parts = (
-        grid,
-        f'{f.get("space", "unknown")} space',
-        f'mask: {f.get("mask", "unknown")}',
-        _SCALING.get(how, how),
-        f'outside the brain: {value_text(f.get("background"))}',
-        'no confounds removed'
-        if confounds == 'none'
-        else f'confounds removed: {confounds}',
-        f'TR {value_text(f.get("tr"))} s',
-    )
-    return '; '.join(parts) + '.'
-
-
-def _preparation(prints: list) -> tuple[str, list[str]]:
-    """How most runs were prepared, and for each choice in which they differ, its values
-    and their counts.
-    """
-    if not prints:
-        return '', []
-    texts = [repr(sorted(f.items())) for f in prints]
-    usual = prints[texts.index(Counter(texts).most_common(1)[0][0])]
-    differ = []
-    for key in sorted({key for f in prints for key in f}):
-        count = Counter(str(f.get(key)) for f in prints)
-        if len(count) > 1:
-            values = [f'{v} ({many(n, "run")})' for v, n in count.most_common(6)]
-            differ.append(f'{key.replace("_", " ")}: {", ".join(values)}')
-    return _preparation_text(usual), differ
 
 # %% ../../nbs/reporting/qc.ipynb #66b855ca
 def _worst_first(rows: list) -> list:
@@ -181,12 +59,12 @@ def _find_run(runs, row: dict):
     """The run of a manifest's row: from the store folder, opened now, or from the dict;
     None when it is not there.
     """
-    name = Path(_text_or(row.get('file'))).name
+    name = Path(text_or(row.get('file'))).name
     if runs is None or not name:
         return None
     if not isinstance(runs, Mapping):
         return open_run(Path(runs) / name)
-    for run in runs.get(_text_or(row.get('subject')), []):
+    for run in runs.get(text_or(row.get('subject')), []):
         if Path(run.path).name == name:
             return run
 
@@ -198,19 +76,19 @@ def _row_view(row: dict) -> dict:
         x = finite_number(row, column)
         texts = ('', '') if x is None else (form.format(x), f'{x:.6g}')
         numbers.append((label, *texts))
-    source = _text_or(row.get('source'))
-    notes = [note for note in _text_or(row.get('notes')).split(' | ') if note]
+    source = text_or(row.get('source'))
+    notes = [note for note in text_or(row.get('notes')).split(' | ') if note]
     return dict(
         kind=row['kind'],
-        state=_STATES[row['kind']],
-        subject=_text_or(row.get('subject'), '?'),
+        state=STATES[row['kind']],
+        subject=text_or(row.get('subject'), '?'),
         why='; '.join(row['concerns']) or row['why'],
         numbers=numbers,
-        layout=_text_or(row.get('layout')),
-        space=_text_or(row.get('space')),
-        file=_text_or(row.get('file')) or Path(source).name,
+        layout=text_or(row.get('layout')),
+        space=text_or(row.get('space')),
+        file=text_or(row.get('file')) or Path(source).name,
         concerns=row['concerns'],
-        notes=[_names_only(note, source) for note in notes],
+        notes=[names_only(note, source) for note in notes],
     )
 
 
@@ -236,7 +114,7 @@ def _card_view(row: dict, runs, top: float) -> dict:
         )
     # damaged or moved since: the others still have theirs
     except Exception as e:
-        return view | dict(why_not=_names_only(f'{e}', row.get('source')))
+        return view | dict(why_not=names_only(f'{e}', row.get('source')))
 
 # %% ../../nbs/reporting/qc.ipynb #f2596ab0
 def _cards_text(cards: list, kept: list) -> str:
@@ -262,7 +140,7 @@ def _cards_text(cards: list, kept: list) -> str:
 
 def _prepared_of(prints: list, kept: list) -> str:
     "What the sentence on the preparation was read from."
-    spaces = Counter(_text_or(row.get('space'), 'unknown') for row in kept)
+    spaces = Counter(text_or(row.get('space'), 'unknown') for row in kept)
     counts = ', '.join(f'{n:,} in {space} space' for space, n in spaces.items())
     opened = many(len(prints), 'run')
     return f'Read from the {opened} opened for this page. In the manifest: {counts}.'
@@ -281,9 +159,9 @@ def _tsnr_top(kept: list) -> float:
 # %% ../../nbs/reporting/qc.ipynb #b31fd8f3
 def _reasons_view(rows: list, most: int = 20) -> dict:
     "The reasons for what is missing, with the first subjects of each."
-    reasons = _reasons(rows)
+    reasons = grouped_reasons(rows)
     for reason in reasons:
-        reason['state'] = _STATES[reason['kind']]
+        reason['state'] = STATES[reason['kind']]
         reason['count'] = many(reason['count'], 'run')
     left = len(reasons) - most
     more = many(left, 'reason') if left > 0 else ''
@@ -313,7 +191,7 @@ def _page_view(rows: list, runs, title: str, n_pictures: int, n_rows: int) -> di
     cards = [_card_view(row, runs, top) for row in pictured]
     table = [_row_view(row) for row in _at_most(rows, n_rows)]
     prints = [card['fingerprint'] for card in cards if card['fingerprint']]
-    prepared, differ = _preparation(prints)
+    prepared, differ = preparation(prints)
     view = _reasons_view(rows) | _numbers_view(kept)
     columns = {label for r in table for label, text, _ in r['numbers'] if text}
     rows_of = f'All {many(len(rows), "run")}.'
@@ -332,7 +210,7 @@ def _page_view(rows: list, runs, title: str, n_pictures: int, n_rows: int) -> di
     )
     return view | dict(
         title=title,
-        headline=_headline(rows),
+        headline=headline(rows),
         sections=sections,
         prepared=prepared,
         differ=differ,
@@ -346,7 +224,7 @@ def _page_view(rows: list, runs, title: str, n_pictures: int, n_rows: int) -> di
         rows=table,
         rows_of=rows_of,
         columns=[label for _, label, _ in NUMBERS if label in columns],
-        states=[(kind, text) for kind, text in _STATES.items() if kind in kinds],
+        states=[(kind, text) for kind, text in STATES.items() if kind in kinds],
     )
 
 # %% ../../nbs/reporting/qc.ipynb #f00cf598
@@ -371,7 +249,7 @@ def write_qc(
     out = Path(out)
     if out.suffix != '.html':
         out = out / 'qc.html'
-    rows = [_with_state(row) for row in manifest.to_dict('records')]
+    rows = [with_state(row) for row in manifest.to_dict('records')]
     view = _page_view(rows, runs, title, n_pictures, n_rows)
     page = render('qc.html', asset('qc.js'), style='qc.css', **view)
     with whole_file(out) as tmp:
