@@ -125,6 +125,7 @@ def run_command(
 ) -> int:  # Exit status
     "Do the work of a command, and say in one sentence what is wrong."
     from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     words = sys.argv[1:] if words is None else list(words)
     if command == 'doctor':
@@ -135,7 +136,7 @@ def run_command(
                 return call_hydra(command, words)
         except SystemExit as e:
             return e.code or 0
-        except HydraException as e:
+        except (HydraException, OmegaConfBaseException) as e:
             return refuse(command, sentence(e, command))
         except InputError as e:
             return refuse(command, str(e))

@@ -236,4 +236,4 @@ def sentence(
         group, _, choice = error.missing_cfg_file.rpartition('/')
         near, there = nearest(choice, error.options), ', '.join(error.options)
         return f'{group}={choice}: no such choice.{near} Expected one of {there}.'
-    return re.sub(r'\s+', ' ', text.split('See https')[0]).strip()
+    return re.sub(r'\s+', ' ', text.split('See https')[0].split('full_key')[0]).strip()

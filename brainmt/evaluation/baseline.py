@@ -162,7 +162,8 @@ def _description(found, sides, kind, covariates, y):
 def _one_split(found, table, split, c: _Choice):
     "(predictions of the test subjects, what was chosen)."
     sides = _Sides.of(found, table, split, c.groups)
-    learn, test = ([sides.known[s] for s in ids] for ids in (sides.learn, sides.test))
+    learn = [sides.known[s] for s in sides.learn]
+    test = [sides.known[s] for s in sides.test]
     y, task, scaler = _answers(table, c.target, learn, c.estimator)
     estimator = c.estimator or ('ridge' if task == 'regression' else 'logistic')
     X, X_test = _description(found, sides, c.kind, c.covariates, y[learn + test])

@@ -103,10 +103,9 @@ def _subject_features(runs: list[Run], atlas, cache):
     "One subject's (covariance (P, P), level (P,), motion)."
     found = [_cached_features(r, atlas, cache) for r in runs]
     frames, p = [r.n_frames for r in runs], len(atlas.names)
-    lower, level = (
-        np.average([f[k] for f in found], axis=0, weights=frames).astype(np.float32)
-        for k in ('covariance', 'level')
-    )
+    mean = lambda values: np.average(values, axis=0, weights=frames).astype(np.float32)
+    lower = mean([f['covariance'] for f in found])
+    level = mean([f['level'] for f in found])
     full = np.zeros((p, p), np.float32)
     full[np.tril_indices(p)] = lower
     quality = pd.DataFrame([r.quality for r in runs]).reindex(columns=_QUALITY)

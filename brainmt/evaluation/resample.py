@@ -85,7 +85,10 @@ def _size(y):
 
 def _all_draws(parts: list[dict]) -> dict:
     "Metric → its values of all parts."
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    found = {}
+    for name in parts[0]:
+        found[name] = np.concatenate([part[name] for part in parts])
+    return found
 
 # %% ../../nbs/evaluation/resample.ipynb #c612463b
 def resample(

@@ -9,8 +9,7 @@ __all__ = ['N_WEIGHTS', 'HOOKS', 'Weights', 'is_plain', 'is_plain_depthwise', 'D
 # Example:
 #     import torch
 #     from brainmt.kernels.fused import fused_mixer
-#     from brainmt.model.mamba import MambaMixer
-#     mixer = MambaMixer(32, bidirectional=True)
+#     mixer = brainmt.model.mamba.MambaMixer(32, bidirectional=True)
 #     xz = mixer.in_proj(torch.randn(2, 100, 32))     # (2, 100, 128)
 #     y = fused_mixer(xz, mixer.directions())         # (2, 100, 64), or None
 
@@ -40,46 +39,20 @@ class Weights(NamedTuple):
     A: Tensor  # (d_inner, d_state)
     D: Tensor  # (d_inner,)
 
-    def split(self, projected):
-        "dt (b, l, dt_rank), B and C (b, l, d_state)."
-        rank, n = self.dt_proj.shape[1], self.A.shape[1]
-        return projected.split([rank, n, n], dim=-1)
-
 # %% ../../nbs/kernels/fused.ipynb #5588b8e3
-def _flat(t):
-    return t.reshape(-1, t.shape[-1])  # (b, l, d) → (b*l, d)
-
-
-def _fill(x, w, reverse, u, delta, projected=None):
-    "Write u and delta (b, l, d_inner); gives what x_proj makes of u."
+def _prepare(x, w, gate, reverse, u, delta, projected=None):
+    """Write u and delta (b, l, d_inner); gives what x_proj makes of u, its part dt, and
+    what both passes of the scan's kernel take.
+    """
     conv_forward_numba(x, w.conv, w.conv_bias, True, reverse, u)
     if projected is None:
         projected = F.linear(u, w.x_proj)
-    dt, _, _ = w.split(projected)
-    torch.mm(_flat(dt), w.dt_proj.t(), out=_flat(delta))
-    return projected
-
-
-def _to_scan(u, delta, projected, w, gate, reverse):
-    "What both passes of the scan's kernel take."
-    _, B, C = w.split(projected)
-    return u, delta, w.A, B, C, w.D, gate, w.dt_bias, True, reverse
-
-# %% ../../nbs/kernels/fused.ipynb #adbc706e
-def _fused_forward(xz, weights, keep):
-    """y (b, l, d_inner); and for each direction what x_proj gave and the scan's
-    checkpoints, which are empty without `keep`.
-    """
-    x, z = xz.chunk(2, -1)
-    y, u, delta = (xz.new_empty(x.shape) for _ in range(3))
-    kept, scale = [], 1 / len(weights)
-    for i, w in enumerate(weights):
-        projected = _fill(x, w, i == 1, u, delta)
-        gate = z if i == len(weights) - 1 else None
-        args = _to_scan(u, delta, projected, w, gate, i == 1)
-        _, starts = scan_forward_numba(*args, keep=keep, y=y, add=i > 0, scale=scale)
-        kept.append((projected, starts))
-    return y, kept
+    n = w.A.shape[1]
+    dt, B, C = projected.tensor_split((-2 * n, -n), dim=-1)
+    dt = dt.flatten(0, 1)  # (b*l, dt_rank)
+    torch.mm(dt, w.dt_proj.t(), out=delta.view(len(dt), -1))
+    scan = u, delta, w.A, B, C, w.D, gate, w.dt_bias, True, reverse
+    return projected, dt, scan
 
 # %% ../../nbs/kernels/fused.ipynb #f7540f13
 def _direction_backward(dy, xz, w, kept, space, dxz, reverse, add, scale):
@@ -89,39 +62,23 @@ def _direction_backward(dy, xz, w, kept, space, dxz, reverse, add, scale):
     (x, z), (dx, dz) = xz.chunk(2, -1), dxz.chunk(2, -1)
     u, delta, du, ddelta = space
     projected, starts = kept
-    _fill(x, w, reverse, u, delta, projected)  # 1
-    args = _to_scan(u, delta, projected, w, z, reverse)  # 2
+    _, dt, scan = _prepare(x, w, z, reverse, u, delta, projected)  # 1
+    out = du, ddelta, dz  # 2
     _, _, dA, dB, dC, dD, _, ddt_bias = scan_backward_numba(
-        dy, starts, *args, out=(du, ddelta, dz), add=add, scale=scale
+        dy, starts, *scan, out=out, add=add, scale=scale
     )
-    dprojected = _flat(torch.cat([ddelta @ w.dt_proj, dB, dC], -1))  # 3
-    _flat(du).addmm_(dprojected, w.x_proj)
+    dprojected = torch.cat([ddelta @ w.dt_proj, dB, dC], -1).flatten(0, 1)  # 3
+    du.flatten(0, 1).addmm_(dprojected, w.x_proj)
     # 4
     _, dconv, dconv_bias = conv_backward_numba(
         du, x, w.conv, w.conv_bias, True, reverse, dx, add
     )
-    dt, _, _ = w.split(projected)
-    dx_proj, ddt_proj = dprojected.t() @ _flat(u), _flat(ddelta).t() @ _flat(dt)
+    dx_proj = dprojected.t() @ u.flatten(0, 1)
+    ddt_proj = ddelta.flatten(0, 1).t() @ dt
     return Weights(dconv, dconv_bias, dx_proj, ddt_proj, ddt_bias, dA, dD)
-
-
-def _fused_backward(dy, xz, weights, kept):
-    "The gradients of xz and of all weights, one direction after the other."
-    dxz, grads, scale = torch.empty_like(xz), [], 1 / len(weights)
-    shape = (*xz.shape[:-1], xz.shape[-1] // 2)
-    space = [xz.new_empty(shape) for _ in range(4)]
-    for i, (w, its_kept) in enumerate(zip(weights, kept)):
-        grads += _direction_backward(
-            dy, xz, w, its_kept, space, dxz, i == 1, i > 0, scale
-        )
-    return dxz, grads
 
 # %% ../../nbs/kernels/fused.ipynb #e8622008
 N_WEIGHTS = len(Weights._fields)
-
-
-def _by_direction(flat):
-    return [Weights(*flat[k : k + N_WEIGHTS]) for k in range(0, len(flat), N_WEIGHTS)]
 
 
 class _Fused(torch.autograd.Function):
@@ -132,18 +89,35 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, xz, keep, *flat):
-        y, kept = _fused_forward(xz, _by_direction(flat), keep)
-        ctx.save_for_backward(xz, *flat, *(t for pair in kept for t in pair))
+        x, z = xz.chunk(2, -1)
+        y, u, delta = (xz.new_empty(x.shape) for _ in range(3))
+        kept, n = [], len(flat) // N_WEIGHTS
+        for i in range(n):
+            w = Weights(*flat[N_WEIGHTS * i : N_WEIGHTS * (i + 1)])
+            gate = z if i == n - 1 else None  # once, behind the sum
+            projected, _, scan = _prepare(x, w, gate, i == 1, u, delta)
+            _, starts = scan_forward_numba(
+                *scan, keep=keep, y=y, add=i > 0, scale=1 / n
+            )
+            kept += [projected, starts]
+        ctx.save_for_backward(xz, *flat, *kept)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx, dy):
         xz, *saved = ctx.saved_tensors
-        # each direction has saved its weights and two tensors more
-        end = N_WEIGHTS * (len(saved) // (N_WEIGHTS + 2))
-        kept = list(zip(saved[end::2], saved[end + 1 :: 2]))
-        dxz, grads = _fused_backward(dy, xz, _by_direction(saved[:end]), kept)
+        n = len(saved) // (N_WEIGHTS + 2)
+        flat, kept = saved[: N_WEIGHTS * n], saved[N_WEIGHTS * n :]
+        dxz, grads = torch.empty_like(xz), []
+        shape = (*xz.shape[:-1], xz.shape[-1] // 2)
+        space = [xz.new_empty(shape) for _ in range(4)]
+        for i in range(n):
+            w = Weights(*flat[N_WEIGHTS * i : N_WEIGHTS * (i + 1)])
+            its = kept[2 * i : 2 * i + 2]
+            grads += _direction_backward(
+                dy, xz, w, its, space, dxz, i == 1, i > 0, 1 / n
+            )
         return dxz, None, *grads
 
 # %% ../../nbs/kernels/fused.ipynb #fc1f83df
@@ -195,14 +169,6 @@ class Direction(NamedTuple):
         return Weights(taps, conv.bias, x_proj.weight, dt.weight, dt.bias, A, D)
 
 
-def _kernels_run(xz, backend):
-    "Whether the kernels for processors know this input, and nobody wants others."
-    if is_traced(xz) or xz.device.type != 'cpu' or xz.shape[-1] % (2 * PAIR):
-        return False
-    conv = choose_backend('cpu', op='causal_conv').name
-    return choose_backend('cpu', backend).name == conv == 'numba'
-
-
 def fused_mixer(
     # What in_proj gives: sequence and gate side by side, (b, l, 2 d_inner)
     xz: Tensor,
@@ -214,7 +180,10 @@ def fused_mixer(
     None where they cannot do what going step by step would do: for another device, type
     or backend, and where a layer has been replaced or hooked.
     """
-    if not _kernels_run(xz, backend):
+    if is_traced(xz) or xz.device.type != 'cpu' or xz.shape[-1] % (2 * PAIR):
+        return None
+    conv = choose_backend('cpu', op='causal_conv').name
+    if not choose_backend('cpu', backend).name == conv == 'numba':
         return None
     flat = [xz]
     for direction in directions:

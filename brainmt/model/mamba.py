@@ -229,14 +229,14 @@ class MambaMixer(nn.Module):
 
     def directions(self) -> tuple[Direction, ...]:
         "What each direction is made of; the second runs from the last token."
-        first = Direction(
-            self.conv1d, self.x_proj, self.dt_proj, _rates(self.A_log), self.D
-        )
+        wide = torch.promote_types(self.A_log.dtype, torch.float32)
+        A = -self.A_log.to(wide).exp()  # (d_inner, d_state)
+        first = Direction(self.conv1d, self.x_proj, self.dt_proj, A, self.D)
         if not self.bidirectional:
             return (first,)
-        return first, Direction(
-            self.conv1d_b, self.x_proj_b, self.dt_proj_b, _rates(self.A_b_log), self.D_b
-        )
+        A = -self.A_b_log.to(wide).exp()
+        layers = self.conv1d_b, self.x_proj_b, self.dt_proj_b
+        return first, Direction(*layers, A, self.D_b)
 
     def forward(
         self,
@@ -247,11 +247,6 @@ class MambaMixer(nn.Module):
         if y is None:
             y = mix(xz, directions, self.backend)
         return self.out_proj(y)  # (b, l, d_model)
-
-
-def _rates(A_log):
-    "A (d_inner, d_state), in float32 at least."
-    return -torch.exp(A_log.to(torch.promote_types(A_log.dtype, torch.float32)))
 
 # %% ../../nbs/core/05_mamba.ipynb #8c803611
 class MambaBlock(nn.Module):

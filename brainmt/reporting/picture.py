@@ -166,10 +166,11 @@ class RunPicture(RunSlices):
                 self.overlays.append(panel.imshow(empty, **shown, **ends))
             line = dict(color=_ORANGE, lw=0.8)
             self.crosses.append((panel.axvline(0, **line), panel.axhline(0, **line)))
-            panel.set_title(' ', fontsize=10)
+            panel.set_title(' ', fontsize=10, y=1.0)
             panel.set_xticks([0, empty.shape[1] - 1], _ENDS[a])
             panel.set_yticks([0, empty.shape[0] - 1], _ENDS[b])
             panel.tick_params(length=0)
+            panel.spines[:].set_visible(False)
             if self.radiological and a == 0:
                 panel.invert_xaxis()
         bars = [self.images[0], *self.overlays[:1]]
@@ -180,8 +181,13 @@ class RunPicture(RunSlices):
         self.now = axes['t'].axvline(0, color=_ORANGE)
         axes['t'].set(xlabel='time (s)', ylim=(0, 10_000))  # room for five digits
         axes['t'].set_title(' ', fontsize=10)
+        axes['t'].locator_params(nbins=5)
         self.figure.draw_without_rendering()  # find each place once
         self.figure.set_layout_engine('none')
+        # what a step in time or space changes, from back to front
+        self.moving = [*self.images, *self.overlays, *sum(self.crosses, ())]
+        self.moving += [*(panel.title for panel in self.panels), axes['t']]
+        self.background = None, None  # colours and window, and the rest in pixels
 
     def update(self, look: Look) -> None:
         "Makes the figure that of a look. Raises `InputError` when the file is gone."
@@ -194,7 +200,7 @@ class RunPicture(RunSlices):
             cross[0].set_xdata([look.voxel[a]])
             cross[1].set_ydata([look.voxel[b]])
         for name, panel, mm in zip('xyz', self.panels, self.mm(look)):
-            panel.set_title(f'{name} = {mm:.0f} mm', fontsize=10)
+            panel.title.set_text(f'{name} = {mm:.0f} mm')
         if self.map is not None:
             strong = np.where(np.abs(self.map) < look.threshold, np.nan, self.map)
             for image, data in zip(self.overlays, self.slices(strong, look.voxel)):
@@ -215,9 +221,24 @@ class RunPicture(RunSlices):
     def mm(self, look: Look) -> np.ndarray:
         return nib.affines.apply_affine(self.grid.affine, look.voxel)
 
+    def draw(self) -> None:
+        "Draws what moves over the rest, which is drawn when colours or window change."
+        look = self.look
+        style = look.window, look.cmap, look.threshold, look.map_cmap
+        if style != self.background[0]:
+            for artist in self.moving:
+                artist.set_visible(False)
+            self.canvas.draw()
+            self.background = style, self.canvas.copy_from_bbox(self.figure.bbox)
+            for artist in self.moving:
+                artist.set_visible(True)
+        self.canvas.restore_region(self.background[1])
+        for artist in self.moving:
+            self.figure.draw_artist(artist)
+
     def png(self) -> bytes:
         "The figure, packed quickly, not small: it is looked at once."
-        self.canvas.draw()
+        self.draw()
         image = Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert('RGB')
         buffer = io.BytesIO()
         image.save(buffer, 'png', compress_level=1)
