@@ -1,14 +1,20 @@
-"""The whole model: time and memory of a step against the released architecture, memory against depth, and both scopes of attention.
+"""The whole model: time and memory of a step against the released architecture, memory
+against depth, and both scopes of attention.
 
-    python benchmarks/model.py                              all of it: full volume, 4 and 8 frames, memory at 50 frames (half an hour on one core)
-    python benchmarks/model.py --only step --frames 4       one part, one length
-    python benchmarks/model.py --volume 30 36 30 --memory-frames 12 --frames 2      a trial of the whole in two minutes
+    python benchmarks/model.py                          all of it: half an hour
+    python benchmarks/model.py --only step --frames 4   one part, one length
+    python benchmarks/model.py --volume 30 36 30 --memory-frames 12 --frames 2
 
-The released architecture is made again from public parts below: plain convolutions with all frames at once, and Mamba's recurrence as a loop over
-tokens. It has our parameters' names, so it is given our weights first and must give our logits. 'scan free' is the same model with a scan that costs
-nothing (its output is wrong): what remains is the most that a faster scan alone could win.
+The last is a trial of the whole in two minutes.
 
-One thread. Every measurement is a process of its own: process CPU time of one pass, and the peak of resident memory above what weights and scans take.
+The released architecture is made again from public parts below: plain convolutions with
+all frames at once, and Mamba's recurrence as a loop over tokens. It has our parameters'
+names, so it is given our weights first and must give our logits. 'scan free' is the
+same model with a scan that costs nothing (its output is wrong): what remains is the
+most that a faster scan alone could win.
+
+One thread. Every measurement is a process of its own: process CPU time of one pass, and
+the peak of resident memory above what weights and scans take.
 """
 
 import argparse
@@ -30,8 +36,7 @@ from brainmt.model.attention import SCOPES, Attention, attention_flops
 from brainmt.model.brainmt import PRESETS, BrainMT
 from brainmt.model.estimate import estimate
 
-# -- the released architecture from public parts
-# -----------------------------------------------------------------------
+# -- the released architecture from public parts ---------------------------------------
 
 
 def loop_scan(u, delta, A, B, C, D):
@@ -216,8 +221,7 @@ MODELS = {
     'ours': BrainMT,
 }
 
-# -- one measurement, in a process of its own
-# --------------------------------------------------------------------------
+# -- one measurement, in a process of its own ------------------------------------------
 
 
 def config_of(volume, frames, preset='released', **changes):
@@ -299,8 +303,7 @@ def measure(model, volume, frames, train=False, preset='released', **changes):
     return json.loads(run.stdout.splitlines()[-1])
 
 
-# -- the parts
-# ---------------------------------------------------------------------------------------------------------
+# -- the parts -------------------------------------------------------------------------
 
 
 def same_numbers():
@@ -343,8 +346,9 @@ def step(volume, lengths, rounds):
                 seconds['released'] / seconds['scan free'],
                 seconds['released'] / seconds['ours'],
             )
+            what = f'{frames} frames, {"training step" if train else "forward"}'
             print(
-                f'{f"{frames} frames, " + ("training step" if train else "forward"):<44} '
+                f'{what:<44} '
                 + ' '.join(f'{seconds[name]:>8.2f} s' for name in MODELS)
                 + f'   {free:>8.2f}× {ours:>6.2f}× {ours / free:>8.0%}   '
                 f'{peak["released"]:>19,.0f} {peak["ours"]:>8,.0f} '

@@ -1,15 +1,22 @@
-"""One training step of the paper's model on a CUDA GPU: use of the hardware, memory, and time against the released model with mamba-ssm.
+"""One training step of the paper's model on a CUDA GPU: use of the hardware, memory,
+and time against the released model with mamba-ssm.
 
-    python benchmarks/model_gpu.py                  paper preset, 200 frames, 1 scan, bfloat16: the goals are set for this
+    python benchmarks/model_gpu.py                  paper preset, 200 frames, 1 scan,
+    bfloat16: the goals are set for this
     python benchmarks/model_gpu.py --frames 50      a shorter scan
 
-Use of the hardware (model FLOPs utilisation): three times the operations of a forward pass, as `brainmt.model.estimate` counts them, over the time of a step
-and over the rate that the same GPU reaches in a bfloat16 product of two 8192³ matrices, measured in the same run. What is computed twice with
-checkpointing (the CNN's inner values, `recompute=True`) is not counted twice. Peak memory: what PyTorch allocated for one step, weights, gradients and AdamW included, without checkpointing
-and with it. The released architecture comes from `benchmarks/model.py`, with mamba-ssm's scan in place of the loop and the same
-shape, `released` preset; without mamba-ssm that comparison is left out, and said to be. It is first held against our model: one set of weights, one logit.
-The models take turns within each round; the table gives medians. Goals: at least 40 %, at most 24 GB, at least twice as fast as the released model.
-Ends with 2 and a sentence where there is no GPU, with 1 where the two models do not agree.
+Use of the hardware (model FLOPs utilisation): three times the operations of a forward
+pass, as `brainmt.model.estimate` counts them, over the time of a step and over the rate
+that the same GPU reaches in a bfloat16 product of two 8192³ matrices, measured in the
+same run. What is computed twice with checkpointing (the CNN's inner values,
+`recompute=True`) is not counted twice. Peak memory: what PyTorch allocated for one
+step, weights, gradients and AdamW included, without checkpointing and with it. The
+released architecture comes from `benchmarks/model.py`, with mamba-ssm's scan in place
+of the loop and the same shape, `released` preset; without mamba-ssm that comparison is
+left out, and said to be. It is first held against our model: one set of weights, one
+logit. The models take turns within each round; the table gives medians. Goals: at least
+40 %, at most 24 GB, at least twice as fast as the released model. Ends with 2 and a
+sentence where there is no GPU, with 1 where the two models do not agree.
 """
 
 import argparse
@@ -178,9 +185,10 @@ def main():
     }
     reason = None if a.smoke_test else why_not_mamba_ssm('cuda')
     scan = loop_scan if a.smoke_test else mamba_scan
+    on_gpu = device == 'cuda'
+    where = torch.cuda.get_device_name() if on_gpu else 'a processor, smoke test'
     print(
-        f'{torch.cuda.get_device_name() if device == "cuda" else "a processor, smoke test"}, '
-        f'torch {torch.__version__}; 1 scan, {frames} frames of '
+        f'{where}, torch {torch.__version__}; 1 scan, {frames} frames of '
         f'{"×".join(map(str, paper.volume))}, a training step in bfloat16'
     )
     if reason:
