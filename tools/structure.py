@@ -102,9 +102,10 @@ def top_level(tree):
 
 
 def shared_names(library):
-    "{name: modules} of the names that more than one module defines."
-    where = defaultdict(list)
-    for module, path in modules(library).items():
+    "{name: modules} of the names that several modules define; `reference` is a twin."
+    where, found = defaultdict(list), modules(library)
+    found.pop('reference', None)
+    for module, path in found.items():
         for name in dict.fromkeys(
             top_level(ast.parse(path.read_text(encoding='utf-8')))
         ):
