@@ -80,7 +80,7 @@ def call_hydra(
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    rows, train = [], command == 'train'
+    rows, ended, train = [], [], command == 'train'
     files = str(CONFIGS / command)
 
     @hydra.main(config_path=files, config_name='settings', version_base='1.3')
@@ -99,6 +99,9 @@ def call_hydra(
 
                 return sweep_job(rows, settings, list(place.overrides.task))
             work_of(command)(settings)
+        except (InputError, OSError) as e:
+            # Hydra would say a line of its own about it
+            ended.append(e)
         finally:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
@@ -112,6 +115,8 @@ def call_hydra(
         job()
     finally:
         sys.argv = argv
+    if ended:
+        raise ended[0]
     if rows:
         from brainmt.cli.train import sweep_table
 

@@ -325,10 +325,9 @@ def _target(name, t, x):
     if fits and t.dtype == torch.float32 and t.device.type == 'cpu':
         return t
     raise InputError(
-        f'{name} has shape {tuple(t.shape)}, strides {t.stride()}, dtype {t.dtype}, '
-        f'on {t.device}; needed: {tuple(x.shape)}, channels side by side, their '
-        f'number a multiple of {LANES}, torch.float32, on cpu. Leave {name} out to '
-        'get a new tensor.'
+        f'{name} has shape {tuple(t.shape)}, strides {t.stride()}, {t.dtype} on '
+        f'{t.device}; needed: {tuple(x.shape)}, channels side by side, a multiple of '
+        f'{LANES}, float32 on cpu. Or leave it out.'
     )
 
 # %% ../../nbs/kernels/conv_cpu.ipynb #997fa6ef

@@ -45,19 +45,20 @@ def _check_argument(name, tensor, shape, letters, like):
         )
 
 
-def _check_first(name, tensor, axes, needed):
+def _check_axes(name, tensor, axes, letters):
     "Raise `InputError` unless `tensor` has so many axes, none of them empty."
     if not isinstance(tensor, Tensor) or tensor.ndim != axes or 0 in tensor.shape:
         found = tuple(getattr(tensor, 'shape', ()))
-        raise InputError(f'{name} has shape {found}, needed: {needed}.')
+        said = f'{name} has shape {found}, needed: {letters}, none of them 0.'
+        raise InputError(said)
 
 # %% ../../nbs/kernels/operators.ipynb #d6c95168
 def _check_scan(u, delta, A, B, C, D=None, z=None, delta_bias=None):
     """The arguments of a scan, in the order in which a person would read them: the
     sequence, then what has to match it.
     """
-    _check_first('u', u, 3, '(b, l, d), none of them 0')
-    _check_first('A', A, 2, f'(d, n) with d = {u.shape[2]}')
+    _check_axes('u', u, 3, '(b, l, d)')
+    _check_axes('A', A, 2, '(d, n)')
     (b, l, d), n = u.shape, A.shape[1]
     _check_argument('A', A, (d, n), 'd, n', u)
     _check_argument('u', u, (b, l, d), 'b, l, d', u)
@@ -305,9 +306,9 @@ def causal_conv(
     """
     if activation not in (None, 'silu'):
         raise InputError(f"activation is {activation!r}, needed: 'silu' or None.")
-    _check_first('x', x, 3, '(b, l, d), none of them 0')
+    _check_axes('x', x, 3, '(b, l, d)')
+    _check_axes('weight', weight, 2, '(d, k)')
     d = x.shape[2]
-    _check_first('weight', weight, 2, f'(d, k) with d = {d}')
     _check_argument('x', x, tuple(x.shape), 'b, l, d', x)
     _check_argument('weight', weight, (d, weight.shape[1]), 'd, k', x)
     if bias is not None:

@@ -235,7 +235,7 @@ def estimate(
     """Operations of each stage by formula, memory by a dry run without numbers.
 
     A training step takes three times the operations; for its memory see
-    `brainmt.cli.doctor.training_memory`.
+    `brainmt.cli.memory.training_memory`.
     """
     t = config.num_frames if frames is None else frames
     if batch < 1 or t < 1:
