@@ -103,7 +103,7 @@ def call_hydra(
             # Hydra would say a line of its own about it
             ended.append(e)
         finally:
-            if folder.is_dir() and not any(folder.iterdir()):
+            if train and folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 
     # flags first: Hydra wants all settings in one row
@@ -135,6 +135,10 @@ def run_command(
     words = sys.argv[1:] if words is None else list(words)
     if command == 'doctor':
         words = ['fit=true' if w == '--fit' else w for w in words]
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            # a console that cannot show a letter shows a question mark
+            stream.reconfigure(errors='replace')
     with open(os.devnull, 'w') as nowhere:
         try:
             with redirect_stdout(nowhere if process_rank() else sys.stdout):
