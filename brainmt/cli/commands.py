@@ -80,7 +80,7 @@ def call_hydra(
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    rows, train = [], command == 'train'
+    rows, ended, train = [], [], command == 'train'
     files = str(CONFIGS / command)
 
     @hydra.main(config_path=files, config_name='settings', version_base='1.3')
@@ -99,8 +99,11 @@ def call_hydra(
 
                 return sweep_job(rows, settings, list(place.overrides.task))
             work_of(command)(settings)
+        except (InputError, OSError) as e:
+            # Hydra would say a line of its own about it
+            ended.append(e)
         finally:
-            if folder.is_dir() and not any(folder.iterdir()):
+            if train and folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 
     # flags first: Hydra wants all settings in one row
@@ -112,6 +115,8 @@ def call_hydra(
         job()
     finally:
         sys.argv = argv
+    if ended:
+        raise ended[0]
     if rows:
         from brainmt.cli.train import sweep_table
 
@@ -130,6 +135,10 @@ def run_command(
     words = sys.argv[1:] if words is None else list(words)
     if command == 'doctor':
         words = ['fit=true' if w == '--fit' else w for w in words]
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            # a console that cannot show a letter shows a question mark
+            stream.reconfigure(errors='replace')
     with open(os.devnull, 'w') as nowhere:
         try:
             with redirect_stdout(nowhere if process_rank() else sys.stdout):
