@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from book import NBS, ROOT, notebooks, run_fresh
+from book import NBS, ROOT, notebooks, run_fresh, side_by_side
 
 
 def export():
@@ -34,8 +34,8 @@ def main():
     flags = ['slow', 'slow_ci'] * args.slow + ['cuda'] * args.cuda
 
     export()
-    for path in chosen:
-        error, seconds = run_fresh(path, flags, store=True, timeout=None)
+    run = lambda path: run_fresh(path, flags, store=True, timeout=None)
+    for path, (error, seconds) in zip(chosen, side_by_side(run, chosen)):
         if error:
             sys.exit(f'{error}\n{path.stem} failed; its file is as it was.')
         print(f'{seconds:6.1f} s  {path.stem}', flush=True)
