@@ -19,7 +19,7 @@ MACHINE = re.compile(
 SOURCES = """nbs brainmt index_files settings.ini setup.py README.md LICENSE MANIFEST.in
     _quarto.yml CHANGELOG.md CITATION.cff requirements.txt constraints.txt""".split()
 # what a user of the library need not have
-DEVELOPERS = """nbdev execnb ghapi fastgit pypandoc build twine setuptools ruff
+DEVELOPERS = """peft nbdev execnb ghapi fastgit pypandoc build twine setuptools ruff
     pip""".split()
 LEFT_OVER = ('__pycache__', '.ipynb_checkpoints')
 
