@@ -129,6 +129,10 @@ def write_page(path, out):
     FilterDefaults()(nb)
     up, source = '../' * page.count('/'), path.relative_to(ROOT).as_posix()
     text = notebook_markdown(nb, out / page.replace('.html', '_files'))
+    # the name of a documented function is a heading of level 3
+    names = re.search(r'^(?:---\n+)?### ', text, flags=re.MULTILINE)
+    if names and not re.search('^## ', text[: names.start()], flags=re.MULTILINE):
+        text = f'{text[: names.start()]}## Definitions\n\n{text[names.start() :]}'
     values = dict(
         pagetitle=nb.frontmatter_['title'],
         heading=html.escape(nb.frontmatter_['title']),
@@ -179,9 +183,23 @@ def write_site(out):
     workers = min(4, os.cpu_count() or 1)
     spawn = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(workers, spawn) as pool:
-        return [
-            why for why in pool.map(docs.try_page, paths, [out] * len(paths)) if why
-        ]
+        failed = list(filter(None, pool.map(docs.try_page, paths, [out] * len(paths))))
+    unlink_names(out)
+    return failed
+
+
+def unlink_names(out):
+    "nbdev links every name in code type; those that no page documents lose the link."
+    pages = {p.resolve(): site_check.Page(p) for p in out.rglob('*.html')}
+
+    def alive(match):
+        target, _, place = match[1].partition('#')
+        page = pages.get((path.parent / target).resolve() if target else path)
+        return match[0] if page and place in page.ids else match[2]
+
+    for path, page in pages.items():
+        link = r'<a\s+href="([^":]*#[^"]*)"[^>]*>(<code>[^<]*</code>)</a>'
+        path.write_text(re.sub(link, alive, page.text), encoding='utf-8')
 
 
 def main():
