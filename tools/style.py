@@ -161,7 +161,7 @@ def settings(root):
 
     command = [sys.executable, '-m', 'brainmt', 'train', '--cfg', 'job']
     env = os.environ | {'PYTHONPATH': str(root)}
-    run = subprocess.run(command, env=env, capture_output=True, text=True)
+    run = subprocess.run(command, env=env, cwd=root, capture_output=True, text=True)
 
     def leaves(node):
         return sum(map(leaves, node.values())) if isinstance(node, dict) else 1
