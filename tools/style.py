@@ -320,7 +320,7 @@ def main():
         for job, files in jobs(root, ('preprocess', 'batch')):
             print(f'\n{job}, file by file, functions in the order of their first call')
             for name, functions in files.items():
-                print(f'  {name:<26}{", ".join(functions)}')
+                print(f'  {name:<32}{", ".join(functions)}')
         return
     if args.chapters:
         rows = list(chapters(root))
