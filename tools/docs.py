@@ -90,8 +90,13 @@ def with_links(text, path, up, cfg):
     "Links as a page needs them: to other pages, and to files of the repository."
     own = f'{cfg.doc_host}{cfg.doc_baseurl}/'
     text = text.replace(own, up)  # links of nbdev to our own pages stay in the site
-    # nbdev links private names, which have no place to go to
+    name = r'\[(`[^`]+`)\]\([^)\s]*\)'
+    # nbdev links private names, which have no place to go to, names inside a link of
+    # our own, and names in the comments of a signature, where a link is only letters
     text = re.sub(r'\[(`[^`]+`)\]\([\w./]+\.html#_\w*\)', r'\1', text)
+    text = re.sub(rf'\[{name}\](?=\()', r'[\1]', text)
+    fence = re.compile(r'^(`{3,}) *\{?\.?python.*?^\1$', flags=re.MULTILINE | re.DOTALL)
+    text = fence.sub(lambda block: re.sub(name, r'\1', block[0]), text)
 
     def page(match):
         target = (path.parent / match[1]).resolve()

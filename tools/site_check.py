@@ -64,6 +64,8 @@ def problems(out):
         name = path.relative_to(out.resolve())
         if 'Traceback: ' in page.text:
             yield f'{name}: an output is an error'
+        if re.search(r'</code>\s*\]\(', page.text):
+            yield f'{name}: a link inside a link, shown as letters'
         for problem in image_problems(path, page):
             yield f'{name}: {problem}'
         for problem in heading_problems(page):
