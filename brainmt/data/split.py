@@ -11,7 +11,7 @@ __all__ = ['Split', 'make_split', 'make_folds', 'extend_split', 'audit_split']
 #     subjects = [f'{i:03}' for i in range(200)]
 #     family = {s: int(s)//2 for s in subjects}            # siblings
 #     split = make_split(subjects, seed=0, groups=family)  # 70/15/15, families together
-#     split.save('split.json')                             # three lists and a checksum
+#     split.save('split.json')  # three lists and a checksum
 #     audit_split(split, groups=family)  # raises if anybody is on two sides
 
 import hashlib
@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import InputError, counted, existing_path, whole_file
+from .runfile import frames_checksum
 from brainmt.data.subjects import (
     check_unique,
     groupings,
@@ -368,20 +369,17 @@ def audit_split(
     for g in groupings(groups):
         group = value_of_each(everybody, g, 'groups', remedy)
         name = getattr(g, 'name', None) or 'group'
-        _refuse_shared(
-            sides,
-            lambda s: [subject_id(group[s])],
-            lambda k: f'{name} {k!r}',
-        )
+        what = lambda k: f'{name} {k!r}'
+        _refuse_shared(sides, lambda s: [subject_id(group[s])], what)
     if runs is not None:
         checksums = {}
         for s, r in match_subjects(everybody, runs).items():
             own = runs[r] if isinstance(runs[r], (list, tuple)) else [runs[r]]
-            checksums[s] = [run.checksum for run in own]
+            checksums[s] = map(frames_checksum, own)
         _refuse_shared(
             sides,
             lambda s: checksums.get(s, ()),
-            lambda k: f'one and the same scan (checksum {k[:12]})',
+            lambda k: f'one and the same scan (checksum {k})',
         )
     summary = pd.DataFrame({'subjects': {k: len(v) for k, v in sides.items()}})
     if table is None:
